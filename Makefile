@@ -1,0 +1,39 @@
+# Everything below runs in a virtual environment of its own; nothing is installed elsewhere.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+# Threads of test workers; the slow tests use both cores by themselves.
+JOBS   ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-long quality clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# torch first and by itself: with it in place no other package asks for another build of it.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test,quality]'
+	@touch $@
+
+env: $(VENV)/.ready  ## make the virtual environment
+
+demo: env  ## build real fine-tunes, scan, show sharing, plan, draw the figure
+	$(BIN)/python examples/demo.py -o $(DEMO)
+
+test: env  ## run every test but the long campaigns
+	$(BIN)/python -m pytest -m "not long" --durations=25
+
+test-long: env  ## run the campaigns of minutes too
+	$(BIN)/python -m pytest --durations=25
+
+quality: env  ## lint and type-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf $(VENV) $(DEMO)

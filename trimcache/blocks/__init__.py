@@ -1,0 +1,1 @@
+"""Blocks: how a file is cut (``tiling``), how bytes are named (``digests``), and the engine that does both in one pass (``engine``)."""

@@ -1,0 +1,57 @@
+"""What commands print: tables and JSON on stdout, single lines on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def error_line(text: str) -> None:
+    """One line on stderr, never wrapped or coloured."""
+    print(f"trimcache: error: {text}", file=sys.stderr)
+
+
+def warning_line(text: str) -> None:
+    """One line on stderr that does not change the exit code."""
+    print(f"trimcache: warning: {text}", file=sys.stderr)
+
+
+def note_line(text: str, *, quiet: bool = False) -> None:
+    """Talk: one line on stderr unless ``quiet``."""
+    if not quiet:
+        print(f"trimcache: {text}", file=sys.stderr)
+
+
+def print_json(document: Any) -> None:
+    """Data for scripts, on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> None:
+    """A table on stdout; the first ``text_columns`` columns are aligned left, the rest are numbers.
+
+    On a terminal it fits the width; elsewhere nothing is wrapped or cut.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
+    for row in listed:
+        # Text, not str: names come from files and must not be read as markup.
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(width=max(80, console.measure(table, options=console.options.update_width(100_000)).maximum))
+    console.print(table)
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters shown as escapes: names come from files nobody vouches for."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

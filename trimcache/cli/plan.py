@@ -1,0 +1,6 @@
+"""``trimcache plan``."""
+
+
+def plan() -> int:
+    """Placeholder while the room is being built."""
+    raise NotImplementedError

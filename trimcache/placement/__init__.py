@@ -1,0 +1,64 @@
+"""Placement: which server holds which models, so that most demand is served in time.
+
+    problem.py       graph + capacity + demand + reach, validated
+    demand.py        request probabilities as exact integers, sparse
+    reach.py         request -> servers that can serve it in time, sparse
+    gen.py, independent.py, auto.py      one module an algorithm, all with the same face
+    registry.py      name -> algorithm, loaded when asked for
+    result.py        a placement, checked by exact recount when it is made
+    evaluate.py      the cache hit ratio of any placement
+    _kernels.py      the compiled inner loops, compile_kernels() and needs_compilation()
+
+Importing this package imports none of them: names are resolved on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trimcache.placement._kernels import compile_kernels, needs_compilation
+    from trimcache.placement.demand import Demand
+    from trimcache.placement.evaluate import hit_ratio
+    from trimcache.placement.problem import PlacementProblem
+    from trimcache.placement.reach import Reach
+    from trimcache.placement.registry import algorithm_names, place
+    from trimcache.placement.result import Placement
+
+_HOMES = {
+    "Demand": "demand",
+    "Placement": "result",
+    "PlacementProblem": "problem",
+    "Reach": "reach",
+    "algorithm_names": "registry",
+    "compile_kernels": "_kernels",
+    "hit_ratio": "evaluate",
+    "needs_compilation": "_kernels",
+    "place": "registry",
+}
+
+__all__ = [
+    "Demand",
+    "Placement",
+    "PlacementProblem",
+    "Reach",
+    "algorithm_names",
+    "compile_kernels",
+    "hit_ratio",
+    "needs_compilation",
+    "place",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

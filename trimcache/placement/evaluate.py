@@ -1,0 +1,75 @@
+"""The cache hit ratio U(X) of the paper (section 1) and the storage g_m(X_m), for any placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trimcache.errors import ProblemError
+from trimcache.placement import _kernels
+from trimcache.placement._kernels import read_only
+from trimcache.placement.problem import PlacementProblem
+
+__all__ = ["Held", "held_from_dense", "held_from_lists", "hit_ratio", "served_weight", "used_bytes"]
+
+Held = tuple[NDArray[np.int64], NDArray[np.int32]]
+"""A placement as CSR server -> models: row ends int64[M+1] and ascending model indices int32[n]."""
+
+
+def held_from_dense(x: ArrayLike, problem: PlacementProblem) -> Held:
+    """CSR of a boolean array x [M, I]."""
+    table = np.asarray(x)
+    shape = (problem.n_servers, problem.n_models)
+    if table.shape != shape:
+        raise ProblemError("placement", f"has shape {table.shape}, not {shape}", "give servers x models")
+    server, model = np.nonzero(table)
+    ends = np.concatenate(([0], np.cumsum(np.bincount(server, minlength=problem.n_servers)))).astype(np.int64)
+    return ends, model.astype(np.int32)
+
+
+def held_from_lists(models: Sequence[Iterable[int]], problem: PlacementProblem) -> Held:
+    """CSR of one collection of model indices a server, repeats allowed."""
+    rows = [sorted({int(i) for i in row}) for row in models]
+    if len(rows) != problem.n_servers:
+        raise ProblemError("placement", f"{len(rows)} rows for {problem.n_servers} servers", "give one row a server")
+    if any(row and (row[0] < 0 or row[-1] >= problem.n_models) for row in rows):
+        raise ProblemError("placement", "refers to a model that is not in the graph", "use indices from 0")
+    ends = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    return ends, np.array([i for row in rows for i in row], dtype=np.int32)
+
+
+def served_weight(problem: PlacementProblem, held: Held) -> int:
+    """Exact demand weight served in time: requests with a server in reach that holds the model."""
+    demand, reach = problem.demand, problem.reach
+    return int(
+        _kernels.served_weight(
+            read_only(demand.model, np.int32),
+            read_only(reach.indptr, np.int64),
+            read_only(reach.servers, np.int32),
+            read_only(demand.weight, np.int64),
+            read_only(held[0], np.int64),
+            read_only(held[1], np.int32),
+            problem.n_models,
+        )
+    )
+
+
+def hit_ratio(problem: PlacementProblem, x: ArrayLike) -> float:
+    """Cache hit ratio of ``x`` (boolean [M, I]): demand served in time over all demand; 0 without demand."""
+    total = problem.demand.total
+    return served_weight(problem, held_from_dense(x, problem)) / total if total else 0.0
+
+
+def used_bytes(problem: PlacementProblem, held: Held) -> NDArray[np.int64]:
+    """int64[M]: storage of each server, the union of its models' *blocks* (atoms are not used: this is the check)."""
+    graph = problem.graph
+    used = _kernels.union_bytes(
+        read_only(held[0], np.int64),
+        read_only(held[1], np.int32),
+        read_only(graph.indptr, np.int64),
+        read_only(graph.indices, np.int32),
+        read_only(graph.block_bytes, np.int64),
+    )
+    return np.asarray(used, dtype=np.int64)

@@ -1,0 +1,65 @@
+"""Names of algorithms, and the one function that runs them. A module is imported when its algorithm is asked for."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Protocol
+
+from trimcache.errors import UsageError
+from trimcache.placement.problem import PlacementProblem
+from trimcache.placement.result import Placement
+
+__all__ = ["Algorithm", "algorithm", "algorithm_names", "place"]
+
+
+class Algorithm(Protocol):
+    """The face of every algorithm: same problem, seed and limit, same placement."""
+
+    def __call__(self, problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:
+        """Solve ``problem``."""
+        ...
+
+
+_HOMES = {
+    "auto": "trimcache.placement.auto:auto",
+    "gen": "trimcache.placement.gen:gen",
+    "independent": "trimcache.placement.independent:independent",
+}
+
+
+def algorithm_names() -> tuple[str, ...]:
+    """Every name that ``place`` takes, sorted."""
+    return tuple(sorted(_HOMES))
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm called ``name``; UsageError with the nearest name otherwise."""
+    home = _HOMES.get(name)
+    if home is None:
+        near = get_close_matches(name, _HOMES, n=1, cutoff=0.4)
+        fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(algorithm_names())}"
+        raise UsageError(f"algorithm {name!r}", "is unknown", fix)
+    module, _, function = home.partition(":")
+    found: Algorithm = getattr(import_module(module), function)
+    return found
+
+
+def place(problem: PlacementProblem, algorithm: str = "auto", seed: int = 0, time_limit_s: float | None = None) -> Placement:
+    """Solve ``problem`` with the algorithm of that name.
+
+    Args:
+        problem: the placement problem.
+        algorithm: one of ``algorithm_names()``.
+        seed: for algorithms that use chance; same seed, same placement.
+        time_limit_s: for algorithms that improve while there is time, in seconds; None leaves it to them.
+
+    Raises:
+        UsageError: an unknown algorithm, or a time limit that is not positive.
+    """
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise UsageError("time limit", f"{time_limit_s} s is not positive", "give seconds > 0")
+    return _algorithm(algorithm)(problem, seed=seed, time_limit_s=time_limit_s)
+
+
+_algorithm = algorithm  # `place` has an argument of that name

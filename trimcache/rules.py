@@ -1,0 +1,38 @@
+"""The rules a catalog is made by: everything that decides which bytes become which block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from trimcache.blocks.digests import DIGEST_NBYTES, DIGESTS
+from trimcache.errors import UsageError
+
+GRANULARITIES = ("tensor",)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Digest algorithm, granularity and its parameters. Catalogs with different rules never merge."""
+
+    digest: str = "blake3-256"
+    granularity: str = "tensor"
+    parameters: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.digest not in DIGESTS:
+            raise UsageError(f"digest {self.digest!r}", "is not offered", f"choose one of {', '.join(DIGESTS)}")
+        if self.granularity not in GRANULARITIES:
+            raise UsageError(f"granularity {self.granularity!r}", "is not offered", f"choose one of {', '.join(GRANULARITIES)}")
+
+    @property
+    def digest_nbytes(self) -> int:
+        return DIGEST_NBYTES[self.digest]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "parameters": dict(self.parameters)}
+
+    def __str__(self) -> str:
+        extra = "".join(f", {key}={value}" for key, value in sorted(self.parameters.items()))
+        return f"granularity={self.granularity}, digest={self.digest}{extra}"

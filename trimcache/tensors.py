@@ -1,0 +1,129 @@
+"""What an extractor hands over: tensors as byte ranges of the files of a part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from trimcache.bytesource import ByteSource, PartFiles
+
+
+class Kind(StrEnum):
+    """What bytes are for. Every extent and every tensor has exactly one kind."""
+
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    ADAPTER = "adapter"
+    HEADER = "header"  # everything in a weight file that is no tensor: headers, pickles, padding
+    FILE = "file"  # a file without tensors: tokenizer, configuration, licence
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """One named tensor of a file.
+
+    Attributes:
+        name: the name the file gives it.
+        dtype: canonical name (:mod:`trimcache.dtypes`).
+        shape: dimensions; ``()`` for a scalar.
+        kind: PARAMETER, BUFFER or ADAPTER.
+        nbytes: bytes of the canonical form: little-endian, row-major, without padding.
+        offset: where those very bytes start in ``file``, or None if the file holds them in another layout.
+        file: path in the part of the file that holds the bytes; "" means the file that was handed to the extractor.
+        data: called for the canonical bytes when ``offset`` is None.
+        stored: the ranges ``(offset, nbytes)`` of ``file`` that the tensor occupies when ``offset`` is None (may be empty for a
+            tensor held in memory).
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    kind: Kind
+    nbytes: int
+    offset: int | None
+    file: str = ""
+    data: Callable[[], memoryview] | None = None
+    stored: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What one weight file holds.
+
+    Attributes:
+        tensors: in file order; names are unique, ranges may be shared (tied weights).
+        metadata: free text the format carries.
+        declared_base: the model an adapter says it belongs to, as it spells it.
+        base_revision: the revision of that base, if stated.
+        notes: what a user should know: things left out, and why.
+    """
+
+    tensors: tuple[TensorRef, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    declared_base: str | None = None
+    base_revision: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Extractor(Protocol):
+    """One file format: bytes in, tensors out. Registered under the entry-point group ``trimcache.extractors``.
+
+    Attributes:
+        format: the name shown to users and stored in catalogs.
+        suffixes: file endings, lower case with the dot, by which files of this format are offered to the extractor.
+        priority: higher is asked first when several extractors share a suffix.
+    """
+
+    format: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    priority: ClassVar[int]
+
+    def claims(self, path: str, files: PartFiles) -> bool:
+        """Whether the file ``path`` of a part is of this format, from its name and its neighbours' names alone."""
+        ...
+
+    def extract(self, source: ByteSource, files: PartFiles) -> Extraction:
+        """The tensors of one file.
+
+        Raises:
+            FormatError: the bytes break the rules of the format.
+        """
+        ...
+
+
+class ObjectExtractor(Protocol):
+    """A model held in memory instead of in a file."""
+
+    format: ClassVar[str]
+
+    def accepts(self, obj: Any) -> bool:
+        """Whether ``obj`` is a model of this kind; must not import the library that defines it."""
+        ...
+
+    def extract_object(self, obj: Any) -> Extraction:
+        """The tensors of ``obj`` with ``data`` set. ``offset`` numbers the bytes of a virtual file: tied tensors share theirs."""
+        ...
+
+
+# State that training or construction fills and no optimizer touches. Weight files carry names only, so names must decide.
+_BUFFER_NAME = re.compile(
+    r"(?:^|\.)(?:running_mean|running_var|num_batches_tracked"  # batch normalisation
+    r"|position_ids|token_type_ids|cache_position|relative_position_index"
+    r"|inv_freq|original_inv_freq|cos_cached|sin_cached|freqs_cis"  # rotary embeddings
+    r"|masked_bias|attn\.bias|causal_mask"  # causal masks of GPT-2 and relatives (c_attn.bias is a parameter)
+    r"|image_mean|image_std|mean_tensor|std_tensor)$"
+)
+_PARAMETER_DTYPES_EXCLUDED = frozenset({"bool"})
+
+
+def kind_of(name: str, dtype: str) -> Kind:
+    """PARAMETER or BUFFER, judged by the name a file gives a tensor.
+
+    Formats do not record the difference; a module in memory does, and is asked instead.
+    """
+    if _BUFFER_NAME.search(name) or dtype in _PARAMETER_DTYPES_EXCLUDED:
+        return Kind.BUFFER
+    return Kind.PARAMETER
