@@ -27,9 +27,8 @@ class PeftExtractor:
     priority: ClassVar[int] = 10
 
     def claims(self, path: str, files: PartFiles) -> bool:
-        folder, _, name = path.rpartition("/")
-        config = f"{folder}/{_CONFIG}" if folder else _CONFIG
-        return name.startswith("adapter_model.") and config in files.names()
+        # Adapters in sub-folders are parts of their own; only the folder itself has the configuration that counts.
+        return path.startswith("adapter_model.") and _CONFIG in files.names()
 
     def extract(self, source: ByteSource, files: PartFiles) -> Extraction:
         config = read_config(files)

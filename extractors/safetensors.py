@@ -86,5 +86,5 @@ def _entry(source: ByteSource, name: str, entry: Any) -> tuple[str, str, tuple[i
 
 
 def _all_sizes(value: Any) -> TypeGuard[list[int]]:
-    """Whether ``value`` is a list of integers that fit an unsigned 64-bit size."""
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**64 for item in value)
+    """Whether ``value`` is a list of sizes. The format allows 64 bits; no file has more than 63, and a catalog stores them signed."""
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)

@@ -1,18 +1,21 @@
-"""JSON from files nobody vouches for: no duplicate keys, no deep nesting, every failure a FormatError."""
+"""JSON from files nobody vouches for: no duplicate keys, no deep nesting, no half characters, every failure a FormatError."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from trimcache.errors import FormatError
+
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(raw: bytes, uri: str, what: str) -> dict[str, Any]:
     """The JSON object in ``raw``; ``what`` names it in errors ("header", "adapter_config.json").
 
     Raises:
-        FormatError: not UTF-8, not JSON, a key twice in one object, nested beyond the parser, or not an object.
+        FormatError: not UTF-8, not JSON, a key twice in one object, half a surrogate pair, nested beyond the parser, or not an object.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -27,9 +30,15 @@ def parse_object(raw: bytes, uri: str, what: str) -> dict[str, Any]:
         raise FormatError(uri, f"{what} holds {name}, which is not JSON", "save the file again")
 
     try:
-        parsed = json.loads(raw.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse_constant)
+        text = raw.decode("utf-8")
+        parsed = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
+        if _ESCAPED_SURROGATE.search(text):
+            # Half a pair is a legal escape to Python's parser, but no text that could be stored or printed.
+            json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(uri, f"{what} is not UTF-8 at byte {error.start}", "download or copy it again") from error
+    except UnicodeEncodeError as error:
+        raise FormatError(uri, f"{what} holds half a surrogate pair, which is no character", "save the file again") from error
     except json.JSONDecodeError as error:
         raise FormatError(uri, f"{what} is not JSON ({error.msg} at {error.pos})", "download or copy it again") from error
     except RecursionError as error:

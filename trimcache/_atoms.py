@@ -44,9 +44,7 @@ class Atoms:
         return transpose(self.indptr, self.indices, self.n_atoms)
 
 
-def transpose(
-    indptr: NDArray[np.int64], indices: NDArray[np.int32], n_columns: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def transpose(indptr: NDArray[np.int64], indices: NDArray[np.int32], n_columns: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The transposed CSR pattern: ``indptr`` int64[n_columns+1] and ascending row ``indices`` int32[nnz]."""
     row_of_entry = np.repeat(np.arange(indptr.size - 1, dtype=np.int32), np.diff(indptr))
     by_column = np.argsort(indices, kind="stable")

@@ -69,9 +69,7 @@ def validate(graph: ModelBlockGraph) -> None:
         repeated = next(name for name in graph.model_names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise GraphError(f"model {repeated!r}", "appears twice", "model names are unique")
     if graph.indptr.size != n_models + 1 or graph.model_bytes.size != n_models:
-        raise GraphError(
-            SUBJECT, f"{n_models} names, {graph.indptr.size} row ends, {graph.model_bytes.size} sizes", fix
-        )
+        raise GraphError(SUBJECT, f"{n_models} names, {graph.indptr.size} row ends, {graph.model_bytes.size} sizes", fix)
     if graph.indptr[0] != 0 or graph.indptr[-1] != graph.indices.size or np.any(np.diff(graph.indptr) < 0):
         raise GraphError(SUBJECT, "row ends do not tile the block lists", fix)
     for what, sizes in (("block", graph.block_bytes), ("model", graph.model_bytes)):

@@ -84,7 +84,7 @@ class ByteSource(ABC):
                 "download or copy it again",
             )
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most sources hold nothing open
         """Release what the source holds open; reading afterwards is an error. Harmless when called twice."""
 
     def __enter__(self) -> Self:

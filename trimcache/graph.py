@@ -113,9 +113,7 @@ class ModelBlockGraph:
             raise GraphError(f"block {idle[0]!r}", "belongs to no model", "leave it out")
         if model_bytes is not None and (wrong := set(names) ^ set(model_bytes)):
             raise GraphError(f"model {min(wrong)!r}", "is not in both models and model_bytes", "give every model once")
-        tagged = [
-            hashlib.sha256(b"trimcache block name\0" + block.encode("utf-8", "surrogatepass")) for block in blocks
-        ]
+        tagged = [hashlib.sha256(b"trimcache block name\0" + block.encode("utf-8", "surrogatepass")) for block in blocks]
         pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
         return cls.from_incidence(
             names,

@@ -57,6 +57,7 @@ class PartRecord:
         declared_base, base_revision: the model it says it derives from, as it spells it.
         needs_base: whether it cannot be served without that base.
         notes: what was left out, and why.
+        also: the extents by further rules, cut in the same pass.
     """
 
     part: str
@@ -72,6 +73,7 @@ class PartRecord:
     files: FileColumns
     tensors: TensorColumns
     extents: ExtentColumns
+    also: tuple[ExtentColumns, ...] = ()
 
     @property
     def nbytes(self) -> int:

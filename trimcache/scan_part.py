@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from trimcache.blocks.digests import DigestAlgorithm, digest_algorithm
-from trimcache.blocks.engine import Hashed, hash_extents, is_constant
+from trimcache.blocks.digests import digest_algorithm
+from trimcache.blocks.engine import Cutter, Engine, Hashed, is_constant
+from trimcache.blocks.granularity import blocks_at, cutter_for
 from trimcache.blocks.tiling import Extent, tile
 from trimcache.bytesource import Buffers, ByteSource, LocalFile
 from trimcache.dtypes import DTYPE_BITS
@@ -25,10 +26,17 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class ScanTask:
-    """What to scan and by which rules; picklable unless the part is a model in memory."""
+    """What to scan and by which rules; picklable unless the part is a model in memory.
+
+    Attributes:
+        also: further rules to cut blocks by in the same pass; they share the digest of ``rules``.
+        sequential: read in file order from one thread.
+    """
 
     spec: PartSpec
     rules: Rules
+    also: tuple[Rules, ...] = ()
+    sequential: bool = False
 
 
 def scan_part(task: ScanTask, *, executor: Executor | None = None, advance: Advance | None = None) -> PartRecord:
@@ -43,13 +51,13 @@ def scan_part(task: ScanTask, *, executor: Executor | None = None, advance: Adva
         NoWeightsError: no file of the part holds weights.
         SourceUnreadableError, SourceChangedError: from reading.
     """
-    hashing = _Hashing(digest_algorithm(task.rules.digest), executor, advance)
+    hashing = _Hashing.of(task, executor, advance)
     return _scan_object(task.spec, hashing) if task.spec.obj is not None else _scan_files(task.spec, hashing)
 
 
 def _scan_files(spec: PartSpec, hashing: _Hashing) -> PartRecord:
     files = OpenPart(spec.files)
-    record = _empty_record(spec, describe(files))
+    record = _empty_record(spec, describe(files), hashing)
     tensors: dict[str, list[TensorRef]] = {}
     formats: dict[str, str] = {}
     for file in spec.files:
@@ -82,7 +90,7 @@ def _scan_object(spec: PartSpec, hashing: _Hashing) -> PartRecord:
     segments = {t.offset: (t.offset, t.nbytes, t.data) for t in tensors if t.nbytes and t.offset is not None and t.data is not None}
     if not segments:
         raise NoWeightsError(spec.name, "the module has no weights", "pass a module with parameters")
-    record = _empty_record(spec, Description(type(spec.obj).__name__, None))
+    record = _empty_record(spec, Description(type(spec.obj).__name__, None), hashing)
     record.format = extractor.format
     with Buffers(list(segments.values()), uri=spec.uri) as source:
         _add_file(record, source, "state", extractor.format, tensors, hashing)
@@ -98,7 +106,7 @@ def _open_same(file: SourceFile) -> LocalFile:
     return source
 
 
-def _empty_record(spec: PartSpec, description: Description) -> PartRecord:
+def _empty_record(spec: PartSpec, description: Description, hashing: _Hashing) -> PartRecord:
     return PartRecord(
         part=spec.uri,
         name=spec.name,
@@ -113,6 +121,7 @@ def _empty_record(spec: PartSpec, description: Description) -> PartRecord:
         files=FileColumns(),
         tensors=TensorColumns(),
         extents=ExtentColumns(),
+        also=tuple(ExtentColumns() for _ in hashing.rules[1:]),
     )
 
 
@@ -125,7 +134,7 @@ def _add_file(
     hashing: _Hashing,
 ) -> None:
     """Append one file, its extents and its tensors to ``record``. Every byte of the file is read once, for both."""
-    files, extents, columns = record.files, record.extents, record.tensors
+    files, columns = record.files, record.tensors
     files.path.append(path)
     files.nbytes.append(source.size)
     files.format.append(file_format)
@@ -133,21 +142,23 @@ def _add_file(
     files.stamp.append(source.stamp if isinstance(source, LocalFile) else None)
 
     ranges = [
-        Extent(offset, nbytes, tensor.kind, itemsize(tensor.dtype) if tensor.offset is not None else 0)
+        tensor_extent(tensor, tensor.offset) if tensor.offset is not None else Extent(offset, nbytes, tensor.kind)
         for tensor in tensors
         for offset, nbytes in (((tensor.offset, tensor.nbytes),) if tensor.offset is not None else tensor.stored)
     ]
     gap_kind = Kind.HEADER if file_format is not None or ranges else Kind.FILE
     tiles = tile(source.size, ranges, gap_kind, source.uri)
-    hashed = hashing.of_extents(source, tiles)
+    hashed = hashing.engine.hash_extents(source, tiles)
     by_range = {(extent.offset, extent.nbytes): result for extent, result in zip(tiles, hashed, strict=True)}
 
-    extents.file.extend([path] * len(tiles))
-    extents.ordinal.extend(range(len(tiles)))
-    extents.offset.extend(extent.offset for extent in tiles)
-    extents.nbytes.extend(extent.nbytes for extent in tiles)
-    extents.block.extend(result.digest for result in hashed)
-    extents.kind.extend(extent.kind.value for extent in tiles)
+    for rules, cutter, extents in zip(hashing.rules, hashing.cutter_of, (record.extents, *record.also), strict=True):
+        blocks = list(blocks_at(rules.granularity, tiles, hashed, cutter, hashing.engine.algorithm))
+        extents.file.extend([path] * len(blocks))
+        extents.ordinal.extend(range(len(blocks)))
+        extents.offset.extend(block.offset for block in blocks)
+        extents.nbytes.extend(block.nbytes for block in blocks)
+        extents.block.extend(block.digest for block in blocks)
+        extents.kind.extend(block.kind.value for block in blocks)
     for tensor in tensors:
         same_range = by_range.get((tensor.offset, tensor.nbytes)) if tensor.offset is not None else None
         result = same_range or hashing.of_tensor(source, tensor)
@@ -167,22 +178,44 @@ def itemsize(dtype: str) -> int:
     return max(1, DTYPE_BITS.get(dtype, 0) // 8)
 
 
+def tensor_extent(tensor: TensorRef, offset: int) -> Extent:
+    """The extent of a tensor that lies row-major at ``offset``."""
+    rows = tensor.shape[0] if len(tensor.shape) > 1 else 0
+    row_nbytes = tensor.nbytes // rows if rows and tensor.nbytes % rows == 0 else 0
+    return Extent(offset, tensor.nbytes, tensor.kind, itemsize(tensor.dtype), row_nbytes, tensor.name.rpartition(".")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class _Hashing:
-    """How the bytes of one task are hashed."""
+    """How the bytes of one task are hashed, and by which rules they are cut.
 
-    algorithm: DigestAlgorithm
-    executor: Executor | None
-    advance: Advance | None
+    Attributes:
+        rules: one or more; ``cutter_of`` names for each the engine's cutter that serves it, or None.
+    """
 
-    def of_extents(self, source: ByteSource, extents: Sequence[Extent]) -> list[Hashed]:
-        return hash_extents(source, extents, self.algorithm, executor=self.executor, advance=self.advance)
+    engine: Engine
+    rules: tuple[Rules, ...]
+    cutter_of: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, task: ScanTask, executor: Executor | None, advance: Advance | None) -> _Hashing:
+        algorithm = digest_algorithm(task.rules.digest)
+        rules = (task.rules, *task.also)
+        cutters: list[Cutter] = []
+        cutter_of: list[int | None] = []
+        for one in rules:
+            cutter = cutter_for(one.granularity, one.parameters, algorithm)
+            cutter_of.append(None if cutter is None else len(cutters))
+            if cutter is not None:
+                cutters.append(cutter)
+        return cls(Engine(algorithm, executor, task.sequential, tuple(cutters), advance), rules, tuple(cutter_of))
 
     def of_tensor(self, source: ByteSource, tensor: TensorRef) -> Hashed:
         """For a tensor that is no extent of its own: empty, inside a larger range, or stored in another layout."""
+        algorithm = self.engine.algorithm
         if tensor.offset is not None:
-            [result] = hash_extents(source, [Extent(tensor.offset, tensor.nbytes, tensor.kind, itemsize(tensor.dtype))], self.algorithm)
+            [result] = Engine(algorithm).hash_extents(source, [tensor_extent(tensor, tensor.offset)])
             return result
         assert tensor.data is not None, "a tensor without an offset brings its bytes"
         data = tensor.data()
-        return Hashed(self.algorithm.of(data), is_constant(data, itemsize(tensor.dtype)))
+        return Hashed(algorithm.of(data), is_constant(data, itemsize(tensor.dtype)))

@@ -9,8 +9,8 @@ from trimcache.errors import UsageError
 
 _UNITS = {
     "": 1, "B": 1,
-    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15,
-    "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "PIB": 2**50,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "PB": 10**15, "EB": 10**18,
+    "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "PIB": 2**50, "EIB": 2**60,
 }  # fmt: skip
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 
@@ -19,7 +19,7 @@ def parse_size(text: str) -> int:
     """Bytes in ``text``: ``"1.5GB"`` is 1,500,000,000 and ``"1GiB"`` is 1,073,741,824.
 
     Raises:
-        UsageError: not a number with an optional unit B, kB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB.
+        UsageError: not a number with an optional unit B, kB, MB, ... EB or KiB, MiB, GiB, ... EiB.
     """
     match = _SIZE.fullmatch(text.strip())
     unit = _UNITS.get(match[2].upper()) if match else None

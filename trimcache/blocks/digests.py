@@ -23,24 +23,32 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DigestAlgorithm:
-    """A named digest. ``of(data)`` hashes one buffer, ``new()`` starts a running hash; both release the GIL on large buffers."""
+    """A named digest.
+
+    Attributes:
+        name, nbytes: what it is called, and how long a digest is.
+        of: hashes one buffer.
+        new: starts a running hash. Both release the GIL on large buffers.
+        new_parallel: starts one that shares the work of a large buffer among all cores, where the algorithm allows it.
+    """
 
     name: str
     nbytes: int
     of: Callable[[Any], bytes]
     new: Callable[[], Hasher]
+    new_parallel: Callable[[], Hasher]
 
 
 def _blake3() -> DigestAlgorithm:
     from blake3 import blake3
 
-    return DigestAlgorithm("blake3-256", 32, lambda data: blake3(data).digest(), blake3)
+    return DigestAlgorithm("blake3-256", 32, lambda data: blake3(data).digest(), blake3, lambda: blake3(max_threads=blake3.AUTO))
 
 
 def _xxh3() -> DigestAlgorithm:
     import xxhash
 
-    return DigestAlgorithm("xxh3-128", 16, xxhash.xxh3_128_digest, xxhash.xxh3_128)
+    return DigestAlgorithm("xxh3-128", 16, xxhash.xxh3_128_digest, xxhash.xxh3_128, xxhash.xxh3_128)
 
 
 _ALGORITHMS: dict[str, Callable[[], DigestAlgorithm]] = {"blake3-256": _blake3, "xxh3-128": _xxh3}

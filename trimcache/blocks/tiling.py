@@ -11,12 +11,20 @@ from trimcache.tensors import Kind
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Bytes ``[offset, offset + nbytes)`` of a file, all of one kind; ``itemsize`` is their element's width in bytes, 0 if none."""
+    """Bytes ``[offset, offset + nbytes)`` of a file, all of one kind.
+
+    Attributes:
+        itemsize: width of one element in bytes, 0 if there are none.
+        row_nbytes: bytes of one row of a matrix (of one slice along the first dimension), 0 if there are none.
+        layer: the module that the tensor belongs to, "" if it is no tensor.
+    """
 
     offset: int
     nbytes: int
     kind: Kind
     itemsize: int = 0
+    row_nbytes: int = 0
+    layer: str = ""
 
 
 def tile(file_nbytes: int, ranges: Iterable[Extent], gap_kind: Kind, uri: str) -> list[Extent]:

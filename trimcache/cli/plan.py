@@ -1,6 +1,172 @@
 """``trimcache plan``."""
 
+from __future__ import annotations
 
-def plan() -> int:
-    """Placeholder while the room is being built."""
-    raise NotImplementedError
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trimcache.cli.output import note_line, print_json, print_table, warning_line
+from trimcache.errors import UsageError
+from trimcache.sizes import format_size, parse_size
+
+if TYPE_CHECKING:
+    from trimcache.network import EdgeNetwork
+    from trimcache.placement import Placement, PlacementProblem
+    from trimcache.plan import Plan, PlanDiff
+
+_DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like every number of the preset)
+
+
+def plan(
+    catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="Write the plan here (JSON).")] = None,
+    algorithm: Annotated[str, typer.Option("--algorithm", "-a", metavar="NAME[,NAME]", help="auto, gen, independent.")] = "auto",
+    preset: Annotated[str | None, typer.Option(help="Edge network: paper, or download (deadlines that grow with size).")] = None,
+    network: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own edge network (TOML) instead of a preset.")] = None,
+    servers: Annotated[int | None, typer.Option(metavar="M", help="Edge servers of the preset; 10 if not given.")] = None,
+    users: Annotated[int | None, typer.Option(metavar="K", help="Users of the preset; 30 if not given.")] = None,
+    capacity: Annotated[str | None, typer.Option(metavar="SIZE", help="Of every server, like 500MB or 1GiB; 1GB if not given.")] = None,
+    zipf: Annotated[float | None, typer.Option(help="Exponent of the demand, ranked anew for each user; 0.8 if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of positions, deadlines and demand; 0 if not given.")] = None,
+    old: Annotated[Path | None, typer.Option("--from", metavar="OLD", help="A plan to go on from: its network and capacity are the "
+                                             "defaults, and what each server adds and drops is shown.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The plan without its block table, as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr but warnings.")] = False,
+) -> int:  # fmt: skip
+    """Choose which models every edge server of a network holds, so that most requests are served in time."""
+    from trimcache.catalog.reader import open_catalog
+    from trimcache.network.diagnosis import binding_limit, empty_placement_reason
+    from trimcache.placement import compile_kernels, needs_compilation, place
+    from trimcache.plan import diff, make_plan, read_plan, write_plan
+
+    names = [name.strip() for name in algorithm.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--algorithm", "names none", "write for example --algorithm gen,independent")
+    before = read_plan(old) if old else None
+    opened = open_catalog(catalog)
+    for model in opened.models:
+        if model.missing is not None:
+            warning_line(f"{model.name}: {model.missing}; it is left out of the plan")
+    graph = opened.graph()
+    edge = _network(preset, network, servers, users, seed, before)
+    exponent = zipf if zipf is not None else _remembered(before, "zipf", 0.8)
+    demand = {"zipf": exponent, "ranking": "user"}
+    demand_seed = seed if seed is not None else (before.document.seed if before else 0)
+    if needs_compilation():
+        note_line("compiling the placement kernels, once after installation (some seconds)", quiet=quiet)
+    compile_kernels()  # or load them, so that the times below are those of the algorithms
+    problem = edge.problem(graph, _capacities(capacity, before, edge), exponent, demand_seed, ranking="user")
+    placements = [place(problem, name, seed=demand_seed) for name in names]
+    made = make_plan(placements, edge, demand=demand, seed=demand_seed)
+    if output is not None:
+        write_plan(made, output)
+
+    limit = binding_limit(problem, edge)
+    if limit is not None:
+        warning_line(str(limit))
+    empty = empty_placement_reason(problem)
+    if empty is not None:
+        warning_line(empty)
+    change = diff(before, made) if before is not None else None
+    if as_json:
+        print_json({**made.to_dict(), **({"changes": change.to_dict()} if change is not None else {})})
+    else:
+        _print_plan(made, placements, problem, edge, catalog)
+        if change is not None:
+            _print_change(change, old)
+        if output is not None:
+            note_line(f"plan written to {output}", quiet=quiet)
+    return 0
+
+
+def _network(
+    preset: str | None, file: Path | None, servers: int | None, users: int | None, seed: int | None, before: Plan | None
+) -> EdgeNetwork:
+    from trimcache.network import EdgeNetwork
+
+    if file is not None:
+        if preset is not None or servers is not None or users is not None:
+            raise UsageError("--network", "describes servers and users itself", "leave out --preset, --servers and --users")
+        return EdgeNetwork.from_file(file)
+    nothing_said = preset is None and servers is None and users is None and seed is None
+    if before is not None and before.document.network is not None and nothing_said:
+        return EdgeNetwork.from_dict(before.document.network)
+    remembered = (before.document.network or {}).get("preset_name") if before is not None else None
+    return EdgeNetwork.preset(
+        preset or remembered or "paper",
+        n_servers=10 if servers is None else servers,
+        n_users=30 if users is None else users,
+        seed=0 if seed is None else seed,
+    )
+
+
+def _capacities(capacity: str | None, before: Plan | None, edge: EdgeNetwork) -> int | list[int]:
+    if capacity is not None:
+        return parse_size(capacity)
+    if before is not None and tuple(server.name for server in before.servers) == edge.server_names:
+        return [server.capacity_bytes for server in before.servers]
+    return parse_size(_DEFAULT_CAPACITY)
+
+
+def _remembered(before: Plan | None, key: str, default: float) -> float:
+    value = before.document.demand.get(key) if before is not None else None
+    return float(value) if isinstance(value, int | float) else default
+
+
+def _print_plan(made: Plan, placements: list[Placement], problem: PlacementProblem, edge: EdgeNetwork, catalog: Path) -> None:
+    synthetic = " (synthetic)" if problem.graph.synthetic else ""
+    print(
+        f"{problem.n_models} models of {catalog}{synthetic} ({format_size(problem.graph.unique_bytes)} unique) "
+        f"on {problem.n_servers} edge servers for {edge.n_users} users"
+    )
+    print()
+    print_table(
+        "",
+        ("algorithm", "hit ratio", "attainable", "gap at most", "stored", "models placed", "time"),
+        [
+            (
+                row.algorithm,
+                f"{row.hit_ratio:.4f}",
+                f"{row.attainable:.4f}",
+                f"{100 * row.gap:.1f} %",
+                format_size(int(row.used_bytes.sum())),
+                str(row.n_placed),
+                f"{row.seconds:.3f} s",
+            )
+            for row in placements
+        ],
+    )
+    print_table(
+        f"the plan: {made.document.algorithm}",
+        ("server", "models", "used", "of capacity", "full"),
+        [
+            (
+                server.name,
+                str(len(server.models)),
+                format_size(server.used_bytes),
+                format_size(server.capacity_bytes),
+                f"{100 * server.used_bytes / server.capacity_bytes:.1f} %" if server.capacity_bytes else "",
+            )
+            for server in made.servers
+        ],
+    )
+
+
+def _print_change(change: PlanDiff, old: Path | None) -> None:
+    print_table(
+        f"changes from {old}",
+        ("server", "adds", "drops", "models added", "models dropped"),
+        [
+            (
+                row.name,
+                format_size(row.added_bytes),
+                format_size(row.dropped_bytes),
+                str(len(row.added_models)),
+                str(len(row.dropped_models)),
+            )
+            for row in change.servers
+        ],
+    )
+    print(f"all servers: {format_size(change.added_bytes)} to fetch, {format_size(change.dropped_bytes)} to free")

@@ -14,6 +14,8 @@ __all__ = ["RANKINGS", "user_permutations", "zipf_demand"]
 RANKINGS = ("user", "global", "popularity")
 
 _ROUNDS = 8  # of the Feistel network: four already make it a pseudo-random permutation, the rest is margin
+_SORTED_MODELS = 256
+_SORTED_USERS = 10_000  # at once, to bound memory
 
 
 def zipf_demand(
@@ -64,13 +66,21 @@ def zipf_demand(
 def user_permutations(n_users: int, n_models: int, depth: int, seed: int) -> NDArray[np.int64]:
     """int64[n_users, depth]: the first ``depth`` models in each user's own pseudo-random order of ``n_models``.
 
-    A Feistel network keyed by (seed, user) permutes 0 .. 4**b - 1 >= n_models, and walks on while it is outside
-    (Black, Rogaway 2002), so a prefix costs no more than its length, whatever the number of models.
+    Up to 256 models each user sorts hashed keys. Beyond, a Feistel network keyed by (seed, user) permutes
+    0 .. 4**b - 1 >= n_models and walks on while it is outside (Black, Rogaway 2002), so a prefix costs no more than its
+    length, whatever the number of models; on fewer values such a network is visibly uneven.
     """
+    keys = mix64(np.arange(n_users, dtype=np.uint64), seed)
+    if n_models <= _SORTED_MODELS:
+        orders = np.empty((n_users, depth), dtype=np.int64)
+        models = np.arange(n_models, dtype=np.uint64) << np.uint64(32)
+        for start in range(0, n_users, _SORTED_USERS):
+            drawn = mix64(keys[start : start + _SORTED_USERS, None] ^ models, 0)
+            orders[start : start + _SORTED_USERS] = np.argsort(drawn, axis=1, kind="stable")[:, :depth]
+        return orders
     half = 1
     while 4**half < n_models:
         half += 1
-    keys = mix64(np.arange(n_users, dtype=np.uint64), seed)
     key = np.repeat(keys, depth)
     value = np.tile(np.arange(depth, dtype=np.uint64), n_users)
     outside = np.arange(value.size)

@@ -92,6 +92,19 @@ def index_pairs(request_model, indptr, servers, weight, n_servers, n_models):  #
 
 
 @_jit
+def missing_bytes(p, pair_server, pair_model, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free):  # type: ignore[no-untyped-def]
+    """What placing pair ``p`` takes now; only its private bytes if these alone do not fit."""
+    m = pair_server[p]
+    i = pair_model[p]
+    missing = private_bytes[i]
+    if missing <= free[m]:
+        for a in range(shared_ptr[i], shared_ptr[i + 1]):
+            if resident[m, shared_atoms[a]] == 0:
+                missing += shared_bytes[shared_atoms[a]]
+    return missing
+
+
+@_jit
 def greedy(  # type: ignore[no-untyped-def]
     pair_server, pair_model, pair_ptr, pair_requests, entry_pair, first_gain, indptr, weight,
     capacity, private_bytes, shared_ptr, shared_atoms, shared_bytes,
@@ -105,6 +118,9 @@ def greedy(  # type: ignore[no-untyped-def]
     one, and a pair on top whose gain is current is the best. What a server holds only grows and missing bytes count
     against what is free, so a pair that does not fit once never will and is dropped. Ties go to the lowest server,
     then the lowest model. Time O(E + P log P) plus the atoms of pairs tried.
+
+    Once servers are full most pairs are dead but would be popped one by one, so after many pops that placed nothing
+    the heap is swept: dead pairs leave, gains are brought up to date, and it is made a heap again.
     """
     n_pairs = pair_server.size
     gain = first_gain.copy()
@@ -116,15 +132,32 @@ def greedy(  # type: ignore[no-untyped-def]
 
     heap = np.empty(n_pairs, np.int32)
     key = np.empty(n_pairs, np.int64)  # by heap position: the gain as last seen
-    size = 0
+    size = n_pairs
     for p in range(n_pairs):
-        if gain[p] > 0 and private_bytes[pair_model[p]] <= free[pair_server[p]]:
-            heap[size] = p
-            key[size] = gain[p]
-            size += 1
-    building = size // 2 - 1  # heapify: sift positions size//2-1 .. 0, then work on the top
+        heap[p] = p
+    wasted = 0  # pops since the last sweep that placed nothing
+    sweep = True
+    building = -1  # while >= 0 the heap is being made: sift positions size//2-1 .. 0, then work on the top
     while size > 0:
         position = 0
+        if sweep or (building < 0 and wasted > 256 + size // 4):
+            sweep = False
+            kept = 0
+            for h in range(size):
+                p = heap[h]
+                if gain[p] > 0:
+                    missing = missing_bytes(
+                        p, pair_server, pair_model, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free
+                    )
+                    if missing <= free[pair_server[p]]:
+                        heap[kept] = p
+                        key[kept] = gain[p]
+                        kept += 1
+            size = kept
+            wasted = 0
+            building = size // 2 - 1
+            if size == 0:
+                break
         if building >= 0:
             position = building
             building -= 1
@@ -132,15 +165,14 @@ def greedy(  # type: ignore[no-untyped-def]
             p = heap[0]
             m = pair_server[p]
             i = pair_model[p]
-            missing = private_bytes[i]
-            if gain[p] > 0 and missing <= free[m]:
-                for a in range(shared_ptr[i], shared_ptr[i + 1]):
-                    if resident[m, shared_atoms[a]] == 0:
-                        missing += shared_bytes[shared_atoms[a]]
-            if gain[p] > 0 and missing <= free[m] and key[0] != gain[p]:
+            missing = missing_bytes(p, pair_server, pair_model, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free)
+            fits = gain[p] > 0 and missing <= free[m]
+            wasted += 1
+            if fits and key[0] != gain[p]:
                 key[0] = gain[p]
             else:
-                if gain[p] > 0 and missing <= free[m]:
+                if fits:
+                    wasted -= 1
                     placed[n_placed] = p
                     n_placed += 1
                     free[m] -= missing

@@ -12,7 +12,7 @@ from trimcache.placement import _kernels
 from trimcache.placement._kernels import read_only
 from trimcache.placement.problem import PlacementProblem
 
-__all__ = ["Held", "held_from_dense", "held_from_lists", "hit_ratio", "served_weight", "used_bytes"]
+__all__ = ["Held", "check_held", "held_from_dense", "held_from_lists", "hit_ratio", "served_weight", "used_bytes"]
 
 Held = tuple[NDArray[np.int64], NDArray[np.int32]]
 """A placement as CSR server -> models: row ends int64[M+1] and ascending model indices int32[n]."""
@@ -38,6 +38,21 @@ def held_from_lists(models: Sequence[Iterable[int]], problem: PlacementProblem) 
         raise ProblemError("placement", "refers to a model that is not in the graph", "use indices from 0")
     ends = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     return ends, np.array([i for row in rows for i in row], dtype=np.int32)
+
+
+def check_held(problem: PlacementProblem, held: Held) -> None:
+    """ProblemError unless ``held`` is well-formed: the compiled loops trust it."""
+    ends, models = held
+    tiles = ends.shape == (problem.n_servers + 1,) and ends[0] == 0 and ends[-1] == models.size
+    if not tiles or bool((np.diff(ends) < 0).any()):
+        raise ProblemError("placement", "row ends do not tile the model lists", "give one row a server")
+    if models.size and (models.min() < 0 or models.max() >= problem.n_models):
+        raise ProblemError("placement", "refers to a model that is not in the graph", "use indices from 0")
+    rising = np.ones(models.size, dtype=bool)
+    rising[1:] = models[1:] > models[:-1]
+    rising[ends[:-1][ends[:-1] < models.size]] = True
+    if not rising.all():
+        raise ProblemError("placement", "a server's models are not ascending and unique", "use held_from_lists")
 
 
 def served_weight(problem: PlacementProblem, held: Held) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimcache.errors import ProblemError
-from trimcache.placement.evaluate import Held, served_weight, used_bytes
+from trimcache.placement.evaluate import Held, check_held, served_weight, used_bytes
 from trimcache.placement.problem import PlacementProblem
 
 __all__ = ["Placement"]
@@ -51,6 +51,7 @@ class Placement:
 
     def __post_init__(self, bound: float | None) -> None:
         problem = self.problem
+        check_held(problem, self.held)
         used = used_bytes(problem, self.held)
         over = np.flatnonzero(used > problem.capacity_bytes)
         subject = f"algorithm {self.algorithm!r}"

@@ -32,7 +32,12 @@ def describe(files: PartFiles) -> Description:
             config = _read(files, candidate, _parse_object) or {}
             break
     card = _read(files, "README.md", _declared_base) if "README.md" in names else None
-    return Description(_architecture(config), card)
+    return Description(_storable(_architecture(config)), _storable(card))
+
+
+def _storable(label: str | None) -> str | None:
+    """JSON may escape half a surrogate pair, which is no character and cannot be stored."""
+    return None if label is None else label.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _read(files: PartFiles, path: str, parse: Callable[[str], Any]) -> Any:

@@ -70,6 +70,9 @@ def _list(path: Path, root: Path, problems: list[SourceError], notes: list[str],
         try:
             if entry.name.startswith(".") or entry.name == "__pycache__":
                 continue
+            if not is_text(entry.name):
+                problems.append(SourceUnreadableError(entry.path, "has a name that is not UTF-8", "rename it"))
+                continue
             if entry.is_symlink() and not _link_is_welcome(entry, root, notes):
                 continue
             if entry.is_dir():
@@ -82,6 +85,15 @@ def _list(path: Path, root: Path, problems: list[SourceError], notes: list[str],
         except OSError as error:
             problems.append(SourceUnreadableError(entry.path, f"cannot be examined ({error.strerror})", "check the link or its disk"))
     return folder
+
+
+def is_text(name: str) -> bool:
+    """Whether a file name is UTF-8. Python stands in for other bytes with half characters that no catalog could store."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _link_is_welcome(entry: os.DirEntry[str], root: Path, notes: list[str]) -> bool:

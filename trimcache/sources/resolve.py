@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from trimcache.errors import NoWeightsError, SourceError, SourceNotFoundError
+from trimcache.errors import NoWeightsError, SourceError, SourceNotFoundError, SourceUnreadableError
 from trimcache.extraction import object_extractor_for, weight_suffixes
-from trimcache.sources.folders import part_of_file, parts_of_folder
+from trimcache.sources.folders import is_text, part_of_file, parts_of_folder
 from trimcache.sources.parts import PartSpec, local_uri
 
 
@@ -68,6 +68,8 @@ def _resolve_one(source: Any, resolution: Resolution) -> list[PartSpec]:
         scheme = text.split("://", 1)[0]
         raise SourceNotFoundError(text, f"sources of the kind {scheme}:// are not supported", "download it and name the folder")
     path = Path(text).expanduser()
+    if not is_text(path.resolve().name):
+        raise SourceUnreadableError(text, "has a name that is not UTF-8", "rename it")
     if path.is_dir():
         problems: list[SourceError] = []
         parts = list(parts_of_folder(path, problems, resolution.notes))

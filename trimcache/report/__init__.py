@@ -1,0 +1,1 @@
+"""Reports: tables and figures made from data that other rooms return."""

@@ -1,0 +1,1 @@
+"""Simulation: the same question over many topologies, capacities and algorithms."""
