@@ -23,6 +23,7 @@ from fetch_weights import FetchError
 from finetunes.builder import BuildError, build
 from finetunes.manifest import FILE_NAME, Entry, Manifest
 from finetunes.recipes import FAMILIES, Recipe, select
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -110,15 +111,15 @@ def _metric(entry: Entry) -> str:
 
 
 def _table(manifest: Manifest, families: tuple[str, ...]) -> Table:
-    """One row a model: what it is, how much of it is frozen, how well it does, how large it is."""
-    table = Table(title="fine-tunes", title_justify="left")
-    for heading in ("model", "kind", "frozen layers", "held-out metric", "MB", "s"):
-        table.add_column(heading, justify="right" if heading in ("frozen layers", "MB", "s") else "left", no_wrap=True)
+    """One row a model: what it is, how much of it is frozen, how well it does on its task, how large it is."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)  # 79 columns: fits any terminal
+    for heading in ("model", "kind", "frozen", "held-out, before -> after", "MB"):
+        table.add_column(heading, justify="right" if heading in ("frozen", "MB") else "left", no_wrap=True)
     for entry in manifest.models:
         if entry.path.split("/")[0] in families:
             frozen = f"{entry.frozen_layers} of {entry.n_layers}" if entry.kind == "frozen" else ""
             megabytes = sum(entry.files.values()) / 1e6
-            table.add_row(entry.path, entry.kind, frozen, _metric(entry), f"{megabytes:.1f}", f"{entry.wall_s:.1f}")
+            table.add_row(entry.path, entry.kind, frozen, _metric(entry), f"{megabytes:.1f}")
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from trimcache.bytesource import LocalFile
 from trimcache.catalog.reader import Catalog
 from trimcache.errors import FormatError, NoWeightsError, SourceChangedError, SourceNotFoundError, UsageError
 from trimcache.scan import ScanReport
+
+# By its name: the package's attribute of that name is the function.
+_MODULE = importlib.import_module("trimcache.scan")
 
 
 @pytest.fixture
@@ -153,17 +157,14 @@ def test_a_file_that_changes_while_it_is_read(zoo: Path, tmp_path: Path, monkeyp
 
 
 def test_a_file_that_changes_between_resolving_and_reading(zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trimcache import scan as scan_module_function
-    from trimcache.scan import resolve
-
-    del scan_module_function
+    resolve = _MODULE.resolve
 
     def then_change(*args: object, **kwargs: object) -> object:
-        resolution = resolve(*args, **kwargs)  # type: ignore[arg-type]
+        resolution = resolve(*args, **kwargs)
         _rewrite(zoo)
         return resolution
 
-    monkeypatch.setattr("trimcache.scan.resolve", then_change)
+    monkeypatch.setattr(_MODULE, "resolve", then_change)
     catalog = scan(zoo, tmp_path / "c")
     assert [type(error) for error in _report(catalog).errors] == [SourceChangedError]
     assert [part.name for part in catalog.parts] == ["b", "c", "lora"]
@@ -175,7 +176,7 @@ def test_the_number_of_workers_changes_nothing(
     zoo: Path, tmp_path: Path, workers: int, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr("trimcache.scan._LARGE_PART_NBYTES", 0)
+        monkeypatch.setattr(_MODULE, "_LARGE_PART_NBYTES", 0)
     one, many = scan(zoo, tmp_path / "one", workers=1), scan(zoo, tmp_path / "many", workers=workers)
     assert contents(one) == contents(many)
 

@@ -6,10 +6,12 @@ resolve(sources) -> PartSpec -> ScanTask -> scan_part -> PartRecord -> CatalogWr
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from trimcache.catalog.compaction import compact_if_fragmented
@@ -218,3 +220,13 @@ def _run_small(tasks: Sequence[ScanTask], pool: ThreadPoolExecutor, run: Any, wr
 
 
 __all__ = ["Progress", "ScanReport", "TrimcacheError", "run_scan", "scan"]
+
+
+class _CallableModule(ModuleType):
+    """Importing this module makes ``trimcache.scan`` the module; calling it still scans."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Catalog:
+        return scan(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallableModule

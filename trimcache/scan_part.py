@@ -75,6 +75,8 @@ def _scan_files(spec: PartSpec, hashing: _Hashing) -> PartRecord:
     if not formats:
         raise NoWeightsError(spec.name, "holds no weights that can be read", "name a folder or file with weights")
     record.format = "+".join(sorted(set(formats.values())))
+    # Nothing but adapter weights cannot be served alone, whether or not they name their base.
+    record.needs_base |= {tensor.kind for listed in tensors.values() for tensor in listed} == {Kind.ADAPTER}
     for file in spec.files:
         with _open_same(file) as source:
             _add_file(record, source, file.path, formats.get(file.path), tensors.get(file.path, ()), hashing)

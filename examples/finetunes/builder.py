@@ -122,7 +122,7 @@ def _build_one(
     wall, cpu = time.perf_counter(), time.process_time()
     try:
         with quiet_transformers():
-            prepare(seed, recipe.path)
+            prepare(seed, recipe.adapter or recipe.path)  # a merged model is measured from where its adapter began
             trained = _trainer(recipe)(Job(recipe, folder, partial, seed, report, weights_cache))
         entry = _entry(recipe, trained, partial, folder, seed)
         entry.wall_s = round(time.perf_counter() - wall, 2)

@@ -73,8 +73,8 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("decoder/base", "base", "prose"),
     Recipe("decoder/code", "frozen", "code", "decoder/base", frozen_layers=5),
     Recipe("decoder/lora-uppercase", "lora", "uppercase", "decoder/base"),
-    Recipe("decoder/lora-identifiers", "lora", "identifiers", "decoder/base"),
-    Recipe("decoder/lora-identifiers-merged", "merged", "identifiers", "decoder/base", adapter="decoder/lora-identifiers"),
+    Recipe("decoder/lora-words", "lora", "joined-words", "decoder/base"),
+    Recipe("decoder/lora-words-merged", "merged", "joined-words", "decoder/base", adapter="decoder/lora-words"),
 )
 
 

@@ -258,8 +258,8 @@ WRITING_TASKS = {
         WritingTask("code", "next byte of the code and grammar in it, left out of the base's text", True, lambda text: text),
         WritingTask("uppercase", "next byte of the prose in capital letters", False, str.upper),
         WritingTask(
-            "identifiers",
-            "next byte of the prose as lower-case identifiers, words_joined_like_this",
+            "joined-words",
+            "next byte of the prose in lower case, words_joined_like_this",
             False,
             lambda text: "_".join(re.findall(r"\w+", text.lower())),
         ),

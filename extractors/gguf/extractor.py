@@ -10,7 +10,6 @@ from extractors.gguf.quantization import ELEMENT_TYPES, REMOVED_TYPES, ElementTy
 from extractors.gguf.reader import Header, TensorInfo, read_header
 from extractors.gguf.splits import check_split
 from trimcache.bytesource import ByteSource, PartFiles
-from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, Kind, TensorRef, kind_of
 
@@ -119,6 +118,3 @@ def _declared_base(header: Header) -> str | None:
 
 def _text(value: int | float | str) -> str:
     return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-assert all(DTYPE_BITS[element.dtype] == 8 * element.block_nbytes for element in ELEMENT_TYPES.values() if element.is_dense)

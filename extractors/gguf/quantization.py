@@ -31,8 +31,7 @@ ELEMENT_TYPES: dict[int, ElementType] = {
     6: ElementType("gguf.q5_0", 32, 2 + 4 + 16),
     7: ElementType("gguf.q5_1", 32, 2 + 2 + 4 + 16),
     8: ElementType("gguf.q8_0", 32, 2 + 32),
-    # With a half-precision sum in today's ggml (2 + 2 + 32), single-precision scale and sum in files: neither type is written to files by
-    # llama.cpp, and the reference reader's size is taken.
+    # Never written to files by llama.cpp, where it shrank to 2 + 2 + 32; this is the size the reference reader takes.
     9: ElementType("gguf.q8_1", 32, 4 + 4 + 32),
     10: ElementType("gguf.q2_k", 256, 16 + 64 + 2 + 2),
     11: ElementType("gguf.q3_k", 256, 32 + 64 + 12 + 2),

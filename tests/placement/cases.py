@@ -12,7 +12,7 @@ from trimcache.placement import PlacementProblem
 @st.composite
 def problems(draw) -> PlacementProblem:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    n_servers, n_users, n_models = (int(rng.integers(low, 6)) for low in (1, 0, 1))
+    n_servers, n_users, n_models = (int(rng.integers(low, high)) for low, high in ((1, 6), (0, 9), (1, 6)))
     n_blocks = int(rng.integers(1, 9))
     models = {f"m{i}": [f"b{b}" for b in np.flatnonzero(rng.random(n_blocks) < 0.45)] for i in range(n_models)}
     used = sorted({b for blocks in models.values() for b in blocks})

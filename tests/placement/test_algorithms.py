@@ -90,6 +90,13 @@ def test_nothing_to_serve_or_to_place_with(name):
     assert place(unreachable, name).attainable == 0
 
 
+def test_a_request_is_served_once():
+    graph = ModelBlockGraph.from_blocks({"a": ["x"]}, {"x": 1})
+    feasible = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]]).reshape(3, 4, 1)  # all reach user 0
+    problem = PlacementProblem(graph, 1, [[10], [3], [2], [1]], feasible)
+    assert place(problem, "gen").x.ravel().tolist() == [True, True, True]
+
+
 def test_a_wrong_placement_cannot_be_made():
     problem = tiny(12)
     with pytest.raises(ProblemError, match="15 bytes on server 0"):

@@ -38,7 +38,9 @@ def resolve_models(parts: Sequence[Part]) -> tuple[Model, ...]:
             continue
         found = finder.candidates(part)
         bases[part.part] = found[0].part if len(found) == 1 else None
-        if not found:
+        if not part.declared_base:
+            reasons[part.part] = "it does not say which base it belongs to"
+        elif not found:
             reasons[part.part] = f"its base {part.declared_base} is not in the catalog"
         elif len(found) > 1:
             names = ", ".join(candidate.name for candidate in found[:4])

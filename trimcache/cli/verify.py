@@ -1,0 +1,47 @@
+"""``trimcache verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trimcache.cli.output import error_line, note_line, print_json
+
+
+def verify(
+    catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Threads; by default one a core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Every model with its verdict, as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+) -> int:
+    """Read every file that CATALOG describes again and report what changed, rotted or is gone.
+
+    Exit code 0: everything is as it was scanned. 1: something is not.
+    """
+    from trimcache.catalog.reader import open_catalog
+    from trimcache.cli.progress import ScanProgress
+    from trimcache.verify import Verdict
+    from trimcache.verify import verify as verify_catalog
+
+    opened = open_catalog(catalog)
+    results = []
+    with ScanProgress(quiet=quiet) as progress:
+        progress.start(len(opened.parts), sum(part.nbytes for part in opened.parts))
+        for result in verify_catalog(opened, workers=workers, advance=progress.advance):
+            progress.part_done(result.name)
+            results.append(result)
+    bad = [result for result in results if not result.good]
+    for result in bad:
+        files = f" ({', '.join(result.files[:4])}{', ...' if len(result.files) > 4 else ''})" if result.files else ""
+        error_line(f"{result.name}: {result.verdict}{files}; {result.detail}")
+    if as_json:
+        rows = [{"model": r.name, "verdict": str(r.verdict), "files": list(r.files), "detail": r.detail} for r in results]
+        print_json({"catalog": str(catalog), "verified": len(results), "bad": len(bad), "models": rows})
+    else:
+        touched = sum(result.verdict == Verdict.TOUCHED for result in results)
+        if touched:
+            note_line(f"{touched} models were written again with the same bytes", quiet=quiet)
+        print(f"{catalog}: {len(results) - len(bad)} of {len(results)} models are as they were scanned")
+    return 1 if bad else 0

@@ -1,0 +1,119 @@
+"""Comparing a catalog with the files it describes: reading everything again, trusting no stamp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from trimcache.errors import CatalogRulesError, SourceError, SourceNotFoundError
+from trimcache.scan_part import Advance, ScanTask, scan_part
+from trimcache.sources.resolve import resolve
+
+if TYPE_CHECKING:
+    from trimcache.catalog.reader import Catalog, Part
+    from trimcache.records import PartRecord
+    from trimcache.sources.parts import PartSpec
+
+
+class Verdict(StrEnum):
+    """What became of a part since it was scanned."""
+
+    SAME = "same"
+    TOUCHED = "touched"  # its files were written or replaced, by the same bytes
+    CHANGED = "changed"  # its files were written or replaced, by other bytes
+    ROTTED = "rotted"  # other bytes, though the file system says that nobody wrote
+    GONE = "gone"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """One part: verdict, files that differ (names relative to the part), and one line of explanation."""
+
+    name: str
+    verdict: Verdict
+    files: tuple[str, ...] = ()
+    detail: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the catalog still describes the part truly."""
+        return self.verdict in (Verdict.SAME, Verdict.TOUCHED)
+
+
+def verify(catalog: Catalog, *, workers: int | None = None, advance: Advance | None = None) -> Iterator[Verification]:
+    """Read every part of ``catalog`` again and compare blocks; parts are yielded as they are done.
+
+    Raises:
+        CatalogRulesError: the catalog is synthetic: there is nothing to read.
+    """
+    if catalog.synthetic:
+        raise CatalogRulesError(str(catalog.root), "is synthetic: it describes no files that could be read", "verify a scanned catalog")
+    expected = _blocks_by_part(catalog)
+    with ThreadPoolExecutor(workers) as pool:
+        for part in catalog.parts:
+            yield _verify_part(part, expected.get(part.part, {}), catalog, pool, advance)
+
+
+def _verify_part(
+    part: Part, expected: dict[str, list[bytes]], catalog: Catalog, pool: ThreadPoolExecutor, advance: Advance | None
+) -> Verification:
+    if part.part.startswith("memory://"):
+        return Verification(part.name, Verdict.GONE, (), "it was a model in memory")
+    try:
+        spec = find_again(part)
+        record = scan_part(ScanTask(spec, catalog.rules), executor=pool, advance=advance)
+    except SourceNotFoundError as error:
+        return Verification(part.name, Verdict.GONE, (), str(error))
+    except SourceError as error:
+        verdict = Verdict.UNREADABLE
+        return Verification(part.name, verdict, (), str(error))
+    found = _blocks_of(record)
+    differing = tuple(sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)))
+    same_stamps = spec.version == part.version
+    if not differing:
+        return Verification(part.name, Verdict.SAME if same_stamps else Verdict.TOUCHED)
+    if same_stamps:
+        return Verification(part.name, Verdict.ROTTED, differing, "the bytes differ although no file was written: check the disk")
+    return Verification(part.name, Verdict.CHANGED, differing, "scan it again")
+
+
+def find_again(part: Part) -> PartSpec:
+    """The part as it is now.
+
+    Raises:
+        SourceNotFoundError: it is gone.
+    """
+    candidates: Sequence[str] = [part.part.partition("#")[0]]
+    if part.part.startswith("file://"):
+        candidates = [str(Path(unquote(urlsplit(part.part).path)))]
+    for weights in ("preferred", "all"):
+        resolution = resolve(candidates, weights=weights)
+        for spec in resolution.parts:
+            if spec.uri == part.part:
+                return spec
+        if resolution.errors:
+            raise resolution.errors[0]
+    raise SourceNotFoundError(part.name, "is no longer where it was scanned", "forget it, or scan with --prune")
+
+
+def _blocks_by_part(catalog: Catalog) -> dict[str, dict[str, list[bytes]]]:
+    """part -> file -> digests of its extents, in order."""
+    table = catalog.table("extents", ["file", "ordinal", "block"]).sort_by([("part", "ascending"), ("ordinal", "ascending")])
+    blocks: dict[str, dict[str, list[bytes]]] = {}
+    rows = zip(table["part"].to_pylist(), table["file"].to_pylist(), table["block"].to_pylist(), strict=True)
+    for part, file, block in rows:
+        blocks.setdefault(part, {}).setdefault(file, []).append(block)
+    return blocks
+
+
+def _blocks_of(record: PartRecord) -> dict[str, list[bytes]]:
+    blocks: dict[str, list[bytes]] = {}
+    for file, block in zip(record.extents.file, record.extents.block, strict=True):
+        blocks.setdefault(file, []).append(block)
+    return blocks
