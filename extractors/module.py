@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from trimcache.bytesource import ByteSource
 from trimcache.dtypes import normalize_dtype
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, Kind, TensorRef
@@ -54,8 +55,8 @@ def _adapter_marks(obj: Any) -> tuple[str, ...]:
     return (prefix,) if isinstance(prefix, str) and prefix else ("lora_", "prompt_encoder")
 
 
-def _bytes_of(tensor: Any) -> Callable[[], memoryview]:
-    def canonical() -> memoryview:
+def _bytes_of(tensor: Any) -> Callable[[ByteSource], memoryview]:
+    def canonical(_source: ByteSource) -> memoryview:
         import torch
 
         flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)

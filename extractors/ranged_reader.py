@@ -38,7 +38,7 @@ class RangedReader:
         self._chunk = _FIRST_CHUNK
         self._fetched = 0
         self._wasted = 0
-        self._run_start = 0
+        self._run_start = 0  # where the header bytes since the last tensor start
 
     @property
     def position(self) -> int:
@@ -95,12 +95,11 @@ class RangedReader:
     def leap(self, n: int) -> None:
         """Step over ``n`` bytes of tensors; those fetched already were fetched in vain."""
         self._require(n)
-        in_buffer = min(n, len(self._buffer) - self._at)
-        self._wasted += in_buffer
-        if n > in_buffer:
-            run = self.position - self._run_start
+        self._wasted += min(n, len(self._buffer) - self._at)
+        run = self.position - self._run_start
+        if n > 4 * run:
             self._chunk = max(_SMALLEST_CHUNK, min(2 * run, _LARGEST_CHUNK))
-            self._run_start = self.position + n
+        self._run_start = self.position + n
         self._move(n)
 
     def _move(self, n: int) -> None:

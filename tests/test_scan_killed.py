@@ -15,10 +15,10 @@ from crashing import compact_dying, scan_in_small_shards
 from snapshot import contents
 from tiny_models import tensors_of, write_adapter, write_model
 from trimcache import compact, open_catalog, scan
-from trimcache.catalog.schema import DESCRIPTION
+from trimcache.catalog.layout import DESCRIPTION
 from trimcache.errors import CatalogNotFoundError
 
-_N_MODELS = 6
+_N_MODELS = 3
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +68,18 @@ def test_killed_at_every_step_of_writing(zoo: Path, tmp_path: Path, processes: A
             break
         assert code == -signal.SIGKILL
         killed += 1
-        if step % 9 == 0:
+        if step % 8 == 0:
             assert contents(scan(zoo, path)) == whole
         # The first shard in single steps, later ones in strides that meet every step of a shard.
-        step += 1 if step < 20 else 7
-    assert killed >= 20
+        step += 1 if step < 18 else 11
+    assert killed >= 18
     assert contents(open_catalog(path)) == whole
 
 
 def test_killed_again_and_again_at_random(zoo: Path, tmp_path: Path, processes: Any) -> None:
     whole = contents(scan(zoo, tmp_path / "whole"))
     generator, path = random.Random(0), tmp_path / "c"
-    for _ in range(12):
+    for _ in range(10):
         process = processes.Process(target=scan_in_small_shards, args=(str(zoo), str(path)))
         process.start()
         process.join(generator.uniform(0.01, 0.3))
@@ -96,7 +96,7 @@ def test_a_killed_compaction_loses_nothing(zoo: Path, tmp_path: Path, processes:
     step = 0
     while _run(processes.Process(target=compact_dying, args=(str(path), step))) != 0:
         assert contents(open_catalog(path)) == whole
-        step += 3
+        step += 4
     assert step > 10
     assert contents(open_catalog(path)) == whole
     compact(path)

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from trimcache.catalog.compaction import compact_if_fragmented
 from trimcache.catalog.description import CatalogDescription, create_or_check
-from trimcache.catalog.reader import Catalog, Part, open_catalog
-from trimcache.catalog.schema import DESCRIPTION
 from trimcache.catalog.writer import CatalogWriter, remove_leftovers
-from trimcache.errors import SourceError, TrimcacheError, UsageError
+from trimcache.errors import NoWeightsError, SourceError, UsageError
 from trimcache.records import PartRecord
 from trimcache.rules import Rules
 from trimcache.scan_part import ScanTask, scan_part
 from trimcache.sources.parts import PartSpec
 from trimcache.sources.resolve import Resolution, rename_clashes, resolve
+
+if TYPE_CHECKING:
+    from trimcache.catalog.reader import Catalog, Part
 
 # A part this large keeps all workers busy by itself; smaller ones are scanned side by side.
 _LARGE_PART_NBYTES = 64 << 20
@@ -71,6 +73,8 @@ def scan(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     prune: bool = False,
+    weights: str = "preferred",
+    sequential: bool = False,
     progress: Progress | None = None,
 ) -> Catalog:
     """Scan sources into the catalog at ``catalog``, which is created or extended, and open it.
@@ -81,6 +85,8 @@ def scan(
         workers: threads; None: one a core.
         include, exclude: globs on names of parts.
         prune: forget parts that were below the given sources and are gone.
+        weights: ``"preferred"``: of several copies of the same weights, the one that libraries load; ``"all"``: each as its own variant.
+        sequential: read in file order from one thread, for spinning disks and network mounts.
         progress: told how it advances.
 
     Returns:
@@ -100,10 +106,14 @@ def scan(
         include=include,
         exclude=exclude,
         prune=prune,
+        weights=weights,
+        sequential=sequential,
         progress=progress,
     )
     if report.nothing_done and report.errors:
         raise report.errors[0]
+    from trimcache.catalog.reader import open_catalog
+
     opened = open_catalog(catalog)
     opened.last_scan = report
     return opened
@@ -118,73 +128,118 @@ def run_scan(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     prune: bool = False,
+    weights: str = "preferred",
+    sequential: bool = False,
+    also: Mapping[Path, Rules] | None = None,
     progress: Progress | None = None,
 ) -> ScanReport:
     """As :func:`scan`, but errors of sources are only reported.
+
+    Args:
+        also: further catalogs, by other rules with the same digest, to write in the same pass.
 
     Raises:
         CatalogError: the catalog cannot be used; nothing was scanned.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers {workers}", "is not a number of threads", "use 1 or more")
-    description = CatalogDescription(rules)
-    known: dict[str, Part] = {}
-    if (catalog / DESCRIPTION).exists() or catalog.exists():
-        create_or_check(catalog, description)
-        remove_leftovers(catalog)
-        known = {part.part: part for part in open_catalog(catalog).parts}
-
-    resolution = resolve(sources, include=include, exclude=exclude)
+    targets = [_Target.of(path, one) for path, one in {catalog: rules, **(also or {})}.items()]
+    known = targets[0].known
+    resolution = resolve(sources, include=include, exclude=exclude, weights=weights)
     report = ScanReport(errors=list(resolution.errors), notes=list(resolution.notes))
     specs = rename_clashes(resolution.parts, {uri: part.name for uri, part in known.items()})
     todo: list[PartSpec] = []
     for spec in specs:
         report.notes.extend(f"{spec.name}: {note}" for note in spec.notes)
-        before = known.get(spec.uri)
-        if before is not None and spec.version and before.version == spec.version:
-            report.unchanged.append(before.name)
+        if spec.version and all(target.has(spec) for target in targets):
+            report.unchanged.append(known[spec.uri].name)
         else:
             todo.append(spec)
 
-    with CatalogWriter(catalog, description) as writer:
+    skipped: list[SourceError] = []
+    with ExitStack() as stack:
+        for target in targets:
+            stack.enter_context(target.writer)
         if prune:
-            _forget_gone(known, resolution, writer, report, include, exclude)
+            _forget_gone(resolution, targets, report, include, exclude)
         if progress is not None:
             progress.start(len(todo), sum(spec.nbytes for spec in todo))
-        for spec, outcome in _run_tasks([ScanTask(spec, rules) for spec in todo], workers, writer, progress):
+        also_rules = tuple(target.rules for target in targets[1:])
+        tasks = [ScanTask(spec, rules, also_rules, sequential) for spec in todo]
+        for spec, outcome in _run_tasks(tasks, workers, targets, progress):
             if isinstance(outcome, PartRecord):
                 report.scanned.append(outcome.name)
                 report.nbytes_read += outcome.nbytes
+            elif spec.lone and isinstance(outcome, NoWeightsError):
+                skipped.append(outcome)
             else:
                 report.errors.append(outcome)
             if progress is not None:
                 progress.part_done(spec.name)
-    if (catalog / DESCRIPTION).exists():
-        compact_if_fragmented(catalog)
+    # A file that was found by its ending and turned out to hold no weights is no failure, unless nothing else was found.
+    if report.nothing_done and not report.errors:
+        report.errors += skipped
+    else:
+        report.notes += [f"skipped: {error}" for error in skipped]
+    from trimcache.catalog.compaction import compact_if_fragmented
+
+    for target in targets:
+        if target.path.exists():
+            compact_if_fragmented(target.path)
     return report
 
 
+@dataclass(frozen=True)
+class _Target:
+    """One catalog that a scan writes: where, by which rules, and what it knew before."""
+
+    path: Path
+    rules: Rules
+    known: dict[str, Part]
+    writer: CatalogWriter
+
+    @classmethod
+    def of(cls, path: Path, rules: Rules) -> _Target:
+        description = CatalogDescription(rules)
+        known: dict[str, Part] = {}
+        if path.exists():
+            create_or_check(path, description)
+            remove_leftovers(path)
+            # Only here, because it imports pyarrow: a first scan does that while files are being hashed.
+            from trimcache.catalog.reader import open_catalog
+
+            known = {part.part: part for part in open_catalog(path).parts}
+        return cls(path, rules, known, CatalogWriter(path, description))
+
+    def has(self, spec: PartSpec) -> bool:
+        """Whether the catalog holds the part at the version that it has now."""
+        before = self.known.get(spec.uri)
+        return before is not None and before.version == spec.version
+
+
 def _forget_gone(
-    known: dict[str, Part],
-    resolution: Resolution,
-    writer: CatalogWriter,
-    report: ScanReport,
-    include: Sequence[str],
-    exclude: Sequence[str],
+    resolution: Resolution, targets: Sequence[_Target], report: ScanReport, include: Sequence[str], exclude: Sequence[str]
 ) -> None:
     """Forget known parts below the scanned sources that resolving no longer finds; filtered scans say nothing about what they skip."""
     if include or exclude:
         raise UsageError("--prune", "cannot be combined with --include or --exclude", "prune with the whole source")
     present = {spec.uri for spec in resolution.parts}
-    for uri, part in known.items():
-        below = any(uri == source or uri.startswith(f"{source}/") for source in resolution.sources)
-        if below and uri not in present:
-            writer.forget(uri, part.name, part.source)
-            report.forgotten.append(part.name)
+    for target in targets:
+        for uri, part in target.known.items():
+            if uri not in present and any(_is_below(part, source) for source in resolution.sources):
+                target.writer.forget(uri, part.name, part.source)
+                if target is targets[0]:
+                    report.forgotten.append(part.name)
+
+
+def _is_below(part: Part, source: str) -> bool:
+    """Whether a part was found below ``source``: by its own place, or for a cached revision by where its snapshot lies."""
+    places = (part.part.partition("#")[0], part.source)
+    return any(place == source or place.startswith(f"{source}/") for place in places)
 
 
 def _run_tasks(
-    tasks: Sequence[ScanTask], workers: int | None, writer: CatalogWriter, progress: Progress | None
+    tasks: Sequence[ScanTask], workers: int | None, targets: Sequence[_Target], progress: Progress | None
 ) -> Iterator[tuple[PartSpec, PartRecord | SourceError]]:
     """Run every task and publish its record as soon as it is there; small parts side by side, large ones with all threads each."""
     n_workers = workers or os.cpu_count() or 1
@@ -195,31 +250,36 @@ def _run_tasks(
             record = scan_part(task, executor=executor, advance=advance)
         except SourceError as error:
             return error
-        writer.add(record)
+        for target, extents in zip(targets, (record.extents, *record.also), strict=True):
+            target.writer.add(replace(record, extents=extents, also=()))
         return record
 
-    small = [task for task in tasks if task.spec.nbytes < _LARGE_PART_NBYTES]
-    large = [task for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES]
+    small = [task for task in tasks if task.spec.nbytes < _LARGE_PART_NBYTES and not task.sequential]
+    large = [task for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES or task.sequential]
     with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool:
         try:
+            if tasks:
+                # What publishing needs is imported while the first files are hashed, not after.
+                pool.submit(import_module, "trimcache.catalog.reader")
             for task in large:
                 yield task.spec, run(task, pool)
-            yield from _run_small(small, pool, run, writer)
+            yield from _run_small(small, pool, run, targets)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _run_small(tasks: Sequence[ScanTask], pool: ThreadPoolExecutor, run: Any, writer: CatalogWriter) -> Iterator[tuple[PartSpec, Any]]:
+def _run_small(tasks: Sequence[ScanTask], pool: ThreadPoolExecutor, run: Any, targets: Sequence[_Target]) -> Iterator[tuple[PartSpec, Any]]:
     pending: dict[Future[Any], ScanTask] = {pool.submit(run, task, None): task for task in tasks}
     while pending:
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-        writer.flush_if_due()
+        for target in targets:
+            target.writer.flush_if_due()
         for future in done:
             yield pending.pop(future).spec, future.result()
 
 
-__all__ = ["Progress", "ScanReport", "TrimcacheError", "run_scan", "scan"]
+__all__ = ["Progress", "ScanReport", "run_scan", "scan"]
 
 
 class _CallableModule(ModuleType):

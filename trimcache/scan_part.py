@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from trimcache.blocks.digests import digest_algorithm
 from trimcache.blocks.engine import Cutter, Engine, Hashed, is_constant
 from trimcache.blocks.granularity import blocks_at, cutter_for
 from trimcache.blocks.tiling import Extent, tile
-from trimcache.bytesource import Buffers, ByteSource, LocalFile
+from trimcache.bytesource import Buffers, ByteSource, LocalFile, MemoryBytes
 from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import NoWeightsError, SourceChangedError
 from trimcache.extraction import extractor_for, object_extractor_for
@@ -64,8 +65,13 @@ def _scan_files(spec: PartSpec, hashing: _Hashing) -> PartRecord:
         extractor = extractor_for(file.path, files)
         if extractor is None:
             continue
-        with _open_same(file) as source:
-            extraction = extractor.extract(source, files)
+        try:
+            with _open_same(file) as source:
+                extraction = extractor.extract(source, files)
+        except NoWeightsError as error:
+            # Only its bytes tell that a .bin is no weight file; then it is a file like any other.
+            record.notes += (f"{file.path}: {error.problem}; kept as a plain file",)
+            continue
         formats[file.path] = extractor.format
         for tensor in extraction.tensors:
             tensors.setdefault(tensor.file or file.path, []).append(tensor)
@@ -73,7 +79,8 @@ def _scan_files(spec: PartSpec, hashing: _Hashing) -> PartRecord:
         if extraction.declared_base:
             record.declared_base, record.base_revision, record.needs_base = extraction.declared_base, extraction.base_revision, True
     if not formats:
-        raise NoWeightsError(spec.name, "holds no weights that can be read", "name a folder or file with weights")
+        why = "; ".join(record.notes[len(spec.notes) :]) or "no installed extractor reads them"
+        raise NoWeightsError(spec.name, f"holds no weights that can be read ({why})", "name a folder or file with weights")
     record.format = "+".join(sorted(set(formats.values())))
     # Nothing but adapter weights cannot be served alone, whether or not they name their base.
     record.needs_base |= {tensor.kind for listed in tensors.values() for tensor in listed} == {Kind.ADAPTER}
@@ -89,7 +96,12 @@ def _scan_object(spec: PartSpec, hashing: _Hashing) -> PartRecord:
     extractor = object_extractor_for(spec.obj)
     assert extractor is not None, "resolve() lets only models through"
     tensors = extractor.extract_object(spec.obj).tensors
-    segments = {t.offset: (t.offset, t.nbytes, t.data) for t in tensors if t.nbytes and t.offset is not None and t.data is not None}
+    nowhere = MemoryBytes(b"", uri=spec.uri)  # tensors held in memory read nothing
+    segments = {
+        t.offset: (t.offset, t.nbytes, partial(t.data, nowhere))
+        for t in tensors
+        if t.nbytes and t.offset is not None and t.data is not None
+    }
     if not segments:
         raise NoWeightsError(spec.name, "the module has no weights", "pass a module with parameters")
     record = _empty_record(spec, Description(type(spec.obj).__name__, None), hashing)
@@ -219,5 +231,5 @@ class _Hashing:
             [result] = Engine(algorithm).hash_extents(source, [tensor_extent(tensor, tensor.offset)])
             return result
         assert tensor.data is not None, "a tensor without an offset brings its bytes"
-        data = tensor.data()
+        data = tensor.data(source)
         return Hashed(algorithm.of(data), is_constant(data, itemsize(tensor.dtype)))

@@ -33,7 +33,8 @@ class TensorRef:
         nbytes: bytes of the canonical form: little-endian, row-major, without padding.
         offset: where those very bytes start in ``file``, or None if the file holds them in another layout.
         file: path in the part of the file that holds the bytes; "" means the file that was handed to the extractor.
-        data: called for the canonical bytes when ``offset`` is None.
+        data: gives the canonical bytes when ``offset`` is None; called with an open source of ``file``, which is another one than the
+            extractor was handed (that one is closed by then). A tensor held in memory ignores it.
         stored: the ranges ``(offset, nbytes)`` of ``file`` that the tensor occupies when ``offset`` is None (may be empty for a
             tensor held in memory).
     """
@@ -45,7 +46,7 @@ class TensorRef:
     nbytes: int
     offset: int | None
     file: str = ""
-    data: Callable[[], memoryview] | None = None
+    data: Callable[[ByteSource], memoryview] | None = None
     stored: tuple[tuple[int, int], ...] = ()
 
 

@@ -104,7 +104,7 @@ def find_again(part: Part) -> PartSpec:
 
 def _blocks_by_part(catalog: Catalog) -> dict[str, dict[str, list[bytes]]]:
     """part -> file -> digests of its extents, in order."""
-    table = catalog.table("extents", ["file", "ordinal", "block"]).sort_by([("part", "ascending"), ("ordinal", "ascending")])
+    table = catalog.table("extents", ["file", "block"])  # a part's rows lie in one shard, in the order of its files
     blocks: dict[str, dict[str, list[bytes]]] = {}
     rows = zip(table["part"].to_pylist(), table["file"].to_pylist(), table["block"].to_pylist(), strict=True)
     for part, file, block in rows:

@@ -86,7 +86,8 @@ def _usable(entry: Entry | None, recipe: Recipe, folder: Path, seed: int) -> boo
     """Whether a model is the one that its recipe would build, with all its files at their sizes."""
     if entry is None or (entry.seed, entry.recipe_version) != (seed, RECIPE_VERSION):
         return False
-    same = (entry.kind, entry.task, entry.parent, entry.adapter) == (recipe.kind, recipe.task, recipe.parent, recipe.adapter)
+    promised = (recipe.kind, recipe.task, recipe.parent, recipe.adapter, recipe.frozen_layers)
+    same = (entry.kind, entry.task, entry.parent, entry.adapter, entry.frozen_layers) == promised
     files = {folder / entry.path / name: nbytes for name, nbytes in entry.files.items()}
     return same and all(file.is_file() and file.stat().st_size == nbytes for file, nbytes in files.items())
 
@@ -108,9 +109,7 @@ def _forget_stale(manifest: Manifest, folder: Path, seed: int, forced: tuple[str
         manifest.save(folder)
 
 
-def _build_one(
-    recipe: Recipe, folder: Path, seed: int, weights_cache: Path | None, report: Callable[[int, int], None]
-) -> Entry:
+def _build_one(recipe: Recipe, folder: Path, seed: int, weights_cache: Path | None, report: Callable[[int, int], None]) -> Entry:
     """Train one model, check what it shares with its parent, and put it in its place."""
     from .training import Job, prepare, quiet_transformers
 
@@ -176,9 +175,7 @@ def _entry(recipe: Recipe, trained: Trained, built: Path, folder: Path, seed: in
         cpu_s=0.0,
         weights_file=weights.name,
         weights_sha256=digest,
-        files={
-            str(file.relative_to(built)): file.stat().st_size for file in sorted(built.rglob("*")) if file.is_file()
-        },
+        files={str(file.relative_to(built)): file.stat().st_size for file in sorted(built.rglob("*")) if file.is_file()},
         **values,
     )
 

@@ -23,7 +23,7 @@ LORA_TARGETS = ["q_proj", "v_proj"]
 CONTEXT = 64  # bytes a training example
 BATCH_SIZE = 4
 N_TEST = 64
-BASE_STEPS, FINETUNE_STEPS = 200, 50
+BASE_STEPS, FINETUNE_STEPS = 140, 40
 END = "<end>"
 
 

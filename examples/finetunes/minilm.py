@@ -106,12 +106,12 @@ def train_lora(job: Job) -> Trained:
 
 def merge(job: Job) -> Trained:
     """The adapter added into a copy of the base's weights."""
+    untrained = _with_new_head(job).eval()  # first, so that its head is drawn like the one the adapter began with
     model, changed = lora.merge_adapter(_with_new_head(job), job.root / str(job.recipe.adapter))
     tokens, labels = _data(job)[2:]
     model.save_pretrained(job.out)
     _tokenizer(job).save_pretrained(job.out)
     after = accuracy(lambda batch: model.eval()(batch).logits, tokens, labels)
-    untrained = _with_new_head(job).eval()
     before = accuracy(lambda batch: untrained(batch).logits, tokens, labels)
     return _trained(changed, before, after, labels)
 

@@ -96,7 +96,7 @@ IMAGE_TASKS = {
             lambda images, digits, _: (np.roll(images, (1, 1), axis=(1, 2)), digits % 3),
         ),
         ImageTask(
-            "digits-upside-down",
+            "upside-down",
             "which digit, images upside down",
             tuple("0123456789"),
             lambda images, digits, _: (images[:, ::-1, :], digits),

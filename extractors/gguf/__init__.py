@@ -7,3 +7,7 @@ Specification: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 - :mod:`extractors.gguf.splits` checks the pieces of a model that was cut into several files,
 - :mod:`extractors.gguf.extractor` turns all that into tensors.
 """
+
+from extractors.gguf.extractor import GgufExtractor
+
+__all__ = ["GgufExtractor"]

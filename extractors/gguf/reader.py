@@ -92,9 +92,9 @@ class _HeaderParser:
             fix = "convert it to GGUF with llama.cpp" if older else _AGAIN
             raise FormatError(self._uri, f"does not start with GGUF but with {magic!r}", fix)
         raw = self._reader.take(4)
-        (version,) = struct.unpack("<I", raw)
+        version = int.from_bytes(raw, "little")
         if version & 0xFFFF == 0:
-            (version,) = struct.unpack(">I", raw)
+            version = int.from_bytes(raw, "big")
             self._byte_order = ">"
         if version == 1:
             raise FormatError(self._uri, "is GGUF version 1, which had other field widths", "convert it again with a current llama.cpp")

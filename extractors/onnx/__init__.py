@@ -11,3 +11,7 @@ https://protobuf.dev/programming-guides/encoding. Tensor bytes are stepped over,
 - :mod:`extractors.onnx.external` finds external data among the files of the part,
 - :mod:`extractors.onnx.extractor` turns all that into tensors.
 """
+
+from extractors.onnx.extractor import OnnxExtractor
+
+__all__ = ["OnnxExtractor"]

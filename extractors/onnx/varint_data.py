@@ -47,7 +47,7 @@ def decode(source: ByteSource, pieces: Sequence[tuple[int, int]], field: int, dt
         raise FormatError(source.uri, f"{label} holds {done} elements, its shape says {expected}", _AGAIN)
     if DTYPE_BITS[dtype] == 6 and field == INT32_DATA:
         result = _pack_6_bits(result)
-    return memoryview(result).cast("B").toreadonly()
+    return result.data.cast("B").toreadonly()
 
 
 def _varints(source: ByteSource, pieces: Sequence[tuple[int, int]], label: str) -> Iterator[NDArray[np.uint64]]:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trimcache.catalog.layout import FORGOTTEN, TABLES
 from trimcache.catalog.reader import Catalog, open_catalog
-from trimcache.catalog.schema import FORGOTTEN, TABLES, schemas
-from trimcache.catalog.writer import publish_shard
+from trimcache.catalog.schema import schemas
+from trimcache.catalog.shards import publish_shard
 
 MAX_SHARDS = 256
 _ORPHAN_AGE_S = 3600.0

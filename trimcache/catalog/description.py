@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trimcache.catalog.schema import DESCRIPTION, FORMAT, MAJOR_VERSION, MINOR_VERSION
+from trimcache.catalog.layout import DESCRIPTION, FORMAT, MAJOR_VERSION, MINOR_VERSION
 from trimcache.errors import (
     CatalogCorruptError,
     CatalogNotFoundError,
@@ -84,7 +84,9 @@ def create_or_check(root: Path, wanted: CatalogDescription) -> None:
         CatalogNotFoundError: ``root`` is a folder of something else.
     """
     if not (root / DESCRIPTION).exists():
-        if root.exists() and (not root.is_dir() or any(root.iterdir())) and not _only_temporary(root):
+        foreign = root.exists() and (not root.is_dir() or not _only_temporary(root))
+        # Looked at again: another scan may have created the catalog since, and its description is always there first.
+        if foreign and not (root / DESCRIPTION).exists():
             raise CatalogNotFoundError(str(root), "exists and is not a catalog", "choose another place with -o")
         try:
             root.mkdir(parents=True, exist_ok=True)

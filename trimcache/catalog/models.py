@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,12 @@ from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from trimcache.catalog.reader import Part
+
+_MAIN = "main"
+_REVISION = re.compile(r"@([^/#]+)")
+_SHORT_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+# Where huggingface_hub keeps a revision; adapters trained from a cache record such a path.
+_SNAPSHOT_PATH = re.compile(r"(?:^|/)models--(?P<repo>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})(?P<below>(?:/.*)?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +43,16 @@ def resolve_models(parts: Sequence[Part]) -> tuple[Model, ...]:
     for part in parts:
         if not part.needs_base:
             continue
-        found = finder.candidates(part)
+        found, elsewhere = finder.candidates(part)
         bases[part.part] = found[0].part if len(found) == 1 else None
         if not part.declared_base:
             reasons[part.part] = "it does not say which base it belongs to"
+        elif not found and elsewhere:
+            reasons[part.part] = f"its base {part.declared_base} is in the catalog only as {_some(elsewhere)}, at another revision"
         elif not found:
             reasons[part.part] = f"its base {part.declared_base} is not in the catalog"
         elif len(found) > 1:
-            names = ", ".join(candidate.name for candidate in found[:4])
-            reasons[part.part] = f"its base {part.declared_base} could be any of {names}"
+            reasons[part.part] = f"its base {part.declared_base} could be any of {_some(found)}"
     models = []
     for part in parts:
         chain, missing = [part.part], None
@@ -63,26 +71,41 @@ class _BaseFinder:
 
     An adapter was often written on another machine, so the base's path or hub name is compared from its end: the parts that agree with
     it in the most trailing components win. The last two must agree (``org/name``; one, if there is only one), because last components
-    alone repeat (``base``, ``checkpoint-500``). A revision, if stated, must match where a part has one.
+    alone repeat (``base``, ``checkpoint-500``). A revision, if stated, must match where a part has one; the path of a snapshot in a
+    Hugging Face cache states its commit. Of several revisions, the one that ``main`` stands for is meant if none is stated; of several
+    variants of one part, the preferred one.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._by_last: dict[str, list[tuple[tuple[str, ...], Part]]] = {}
         for part in parts:
             # A part is known by its name and by where it is.
-            for text in {_without_revision(part.name), _without_revision(_path_of(part.part))}:
+            # In a path, # and @ are ordinary characters.
+            where = _path_of(part.part) if part.part.startswith("file://") else _without_revision(_path_of(part.part))
+            for text in {part.name, _without_revision(part.name), where}:
                 pieces = _pieces(text)
                 if pieces:
                     self._by_last.setdefault(pieces[-1], []).append((pieces, part))
 
-    def candidates(self, adapter: Part) -> list[Part]:
-        wanted = _pieces(adapter.declared_base or "")
+    def candidates(self, adapter: Part) -> tuple[list[Part], list[Part]]:
+        """The parts that may be meant (the base is known if it is one), and those that would be at another revision."""
+        base, revision = _declared(adapter)
+        fitting: list[Part] = []
+        others: list[Part] = []
+        for part in self._named(adapter, _pieces(base)):
+            (fitting if _revision_fits(part, revision) else others).append(part)
+        narrowed = [part for part in fitting if "#" not in _fragment(part)] or fitting
+        if not revision and len(narrowed) > 1:
+            narrowed = [part for part in narrowed if _MAIN in _revisions(part)] or narrowed
+        return narrowed, others
+
+    def _named(self, adapter: Part, wanted: tuple[str, ...]) -> list[Part]:
         if not wanted:
             return []
         best: dict[str, Part] = {}
         best_length = min(2, len(wanted))
         for pieces, part in self._by_last.get(wanted[-1], ()):
-            if part.part == adapter.part or not _revision_fits(part.name, adapter.base_revision):
+            if part.part == adapter.part:
                 continue
             length = _common_tail(pieces, wanted)
             if length > best_length:
@@ -100,13 +123,45 @@ def _path_of(uri: str) -> str:
     return str(Path(unquote(urlsplit(uri).path))) if uri.startswith("file://") else uri.partition("://")[2]
 
 
+def _declared(adapter: Part) -> tuple[str, str | None]:
+    """The base of an adapter and its revision, as far as stated."""
+    base = (adapter.declared_base or "").replace("\\", "/")
+    cached = _SNAPSHOT_PATH.search(base)
+    if cached is None:
+        return base, adapter.base_revision
+    return "/".join([*cached["repo"].split("--"), *_pieces(cached["below"])]), adapter.base_revision or cached["commit"]
+
+
+def _some(parts: Sequence[Part]) -> str:
+    return ", ".join(part.name for part in parts[:4]) + (", ..." if len(parts) > 4 else "")
+
+
+def _fragment(part: Part) -> str:
+    """What a part's URI says of its variant, with the ``#``; the URI of a model in memory is as its user named it."""
+    return "" if part.part.startswith("memory://") else "".join(part.part.partition("#")[1:])
+
+
 def _without_revision(name: str) -> str:
-    return name.partition("#")[0].partition("@")[0]
+    """``org/name`` of ``org/name@revision#variant``, ``org/name/below`` of ``org/name@revision/below``."""
+    return _REVISION.sub("", name.partition("#")[0], count=1)
 
 
-def _revision_fits(name: str, revision: str | None) -> bool:
-    stated = name.partition("#")[0].partition("@")[2]
-    return not stated or not revision or stated.startswith(revision) or revision.startswith(stated)
+def _revisions(part: Part) -> set[str]:
+    """The revisions that a part is known by: the ref or short commit of its name, the commit of its URI."""
+    texts = [part.name.partition("#")[0].partition("~")[0]]
+    if part.part.startswith("hf://"):
+        texts.append(part.part.partition("#")[0])
+    return {found[1] for text in texts if (found := _REVISION.search(text))}
+
+
+def _revision_fits(part: Part, revision: str | None) -> bool:
+    known = _revisions(part)
+    return not known or not revision or any(_same_revision(one, revision) for one in known)
+
+
+def _same_revision(one: str, other: str) -> bool:
+    short, long = sorted((one, other), key=len)
+    return short == long or (_SHORT_COMMIT.fullmatch(short) is not None and long.startswith(short))
 
 
 def _common_tail(one: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trimcache.catalog.description import SYNTHETIC_ORIGIN, CatalogDescription, read_description
+from trimcache.catalog.layout import FORGOTTEN
 from trimcache.catalog.models import Model, resolve_models
-from trimcache.catalog.schema import FORGOTTEN, schemas
+from trimcache.catalog.schema import schemas
 from trimcache.errors import CatalogCorruptError, CatalogNotFoundError, ModelNameError
 from trimcache.rules import Rules
 

@@ -1,19 +1,8 @@
-"""Tables and version of the catalog format. ``docs/formats.md`` describes them for readers that do not use trimcache."""
+"""Columns of the tables of a catalog. ``docs/formats.md`` describes them for readers that do not use trimcache."""
 
 from __future__ import annotations
 
 import pyarrow as pa
-
-FORMAT = "trimcache-catalog"
-# Readers accept every minor version of their major version: columns and tables are only ever added.
-MAJOR_VERSION, MINOR_VERSION = 1, 0
-DESCRIPTION = "catalog.json"
-
-# Written in this order: a part counts as published once its row in ``parts`` is there.
-TABLES = ("extents", "tensors", "files", "models", "parts")
-
-# Values of parts.status.
-SCANNED, FORGOTTEN = "scanned", "forgotten"
 
 _KEY = [pa.field("part", pa.string(), nullable=False), pa.field("generation", pa.int64(), nullable=False)]
 

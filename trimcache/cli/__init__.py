@@ -5,6 +5,7 @@ stdout carries results (with ``--json``, data and only data), stderr carries pro
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import typer
 
-from trimcache.cli import plan, scan, stats
+from trimcache.cli import forget, plan, scan, stats, verify
 from trimcache.cli.output import error_line
 from trimcache.errors import TrimcacheError
 
@@ -32,6 +33,8 @@ app = typer.Typer(
 app.command("scan")(scan.scan)
 app.command("stats")(stats.stats)
 app.command("plan")(plan.plan)
+app.command("verify")(verify.verify)
+app.command("forget")(forget.forget)
 
 
 @app.callback(invoke_without_command=True)
@@ -46,6 +49,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 some sources could not be read, 2 wrong usage or nothing done."""
     command = typer.main.get_command(app)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show is shown as escapes; it is no reason to stop.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command.main(args=None if arguments is None else list(arguments), prog_name="trimcache", standalone_mode=False)
         sys.stdout.flush()

@@ -10,23 +10,25 @@ from typing import Any
 
 def error_line(text: str) -> None:
     """One line on stderr, never wrapped or coloured."""
-    print(f"trimcache: error: {text}", file=sys.stderr)
+    print(f"trimcache: error: {printable(text)}", file=sys.stderr)
 
 
 def warning_line(text: str) -> None:
     """One line on stderr that does not change the exit code."""
-    print(f"trimcache: warning: {text}", file=sys.stderr)
+    print(f"trimcache: warning: {printable(text)}", file=sys.stderr)
 
 
 def note_line(text: str, *, quiet: bool = False) -> None:
     """Talk: one line on stderr unless ``quiet``."""
     if not quiet:
-        print(f"trimcache: {text}", file=sys.stderr)
+        print(f"trimcache: {printable(text)}", file=sys.stderr)
 
 
 def print_json(document: Any) -> None:
     """Data for scripts, on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    # JSON has escapes of its own for what the stream cannot carry.
+    can_carry_all = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=not can_carry_all))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> None:

@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 class ScanProgress:
-    """A bar in bytes with rate and remaining time (:class:`trimcache.scan.Progress`)."""
+    """A bar in bytes with rate and remaining time (:class:`trimcache.scan.Progress`); rich is imported only if one is shown."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        columns = (
-            TextColumn("scanning"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[part]}", markup=False),
-        )
-        disabled = quiet or not sys.stderr.isatty()
-        self._bar = Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=disabled)
+    def __init__(self, verb: str = "scanning", *, quiet: bool) -> None:
+        self._bar: Progress | None = _bar(verb) if sys.stderr.isatty() and not quiet else None
         self._task: TaskID | None = None
 
     def __enter__(self) -> ScanProgress:
-        self._bar.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def start(self, n_parts: int, nbytes: int) -> None:
-        self._task = self._bar.add_task("scan", total=nbytes, part="")
+        if self._bar is not None:
+            self._task = self._bar.add_task("bytes", total=nbytes, part=f"{n_parts} models")
 
     def advance(self, nbytes: int) -> None:
-        if self._task is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, nbytes)
 
     def part_done(self, name: str) -> None:
-        if self._task is not None:
+        if self._bar is not None and self._task is not None:
             self._bar.update(self._task, part=name)
+
+
+def _bar(verb: str) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return Progress(
+        TextColumn(verb),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[part]}", markup=False),
+        console=Console(file=sys.stderr),
+        transient=True,
+    )

@@ -27,7 +27,7 @@ def verify(
 
     opened = open_catalog(catalog)
     results = []
-    with ScanProgress(quiet=quiet) as progress:
+    with ScanProgress("verifying", quiet=quiet) as progress:
         progress.start(len(opened.parts), sum(part.nbytes for part in opened.parts))
         for result in verify_catalog(opened, workers=workers, advance=progress.advance):
             progress.part_done(result.name)

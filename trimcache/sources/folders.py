@@ -1,48 +1,57 @@
-"""Walking a folder of models: which sub-folders are one model, which files stand alone.
+"""Parts of a folder tree: which sub-folders are one model, which files stand alone.
 
-A folder with a marker (``config.json``, ``model_index.json``, ``adapter_config.json``, a shard index) and weights is one part. Inside it,
-a sub-folder that is a model of its own (an adapter, a ``checkpoint-N``, or any marked folder unless the outer one is composed of
-components) is a part of its own. Elsewhere every weight file is one.
+A folder with a marker (``config.json``, ``model_index.json``, ``modules.json``, ``adapter_config.json``, a shard index) and weights is one
+part. Inside it, a sub-folder that is a model of its own is a part of its own: an adapter, a ``checkpoint-N``, any marked folder. Where the
+outer folder is composed of components (:mod:`trimcache.sources.composed`), the components are no models of their own; what else lies
+beside them is. Elsewhere every weight file is one, the shards of a split file together. Which of several copies of its weights a part
+holds: :mod:`trimcache.sources.copies`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from trimcache.bytesource import Stamp
 from trimcache.errors import SourceError, SourceUnreadableError
 from trimcache.extraction import weight_suffixes
+from trimcache.sources.composed import components_of, is_component, is_composed, is_pipeline
+from trimcache.sources.copies import variants_of
 from trimcache.sources.parts import PartSpec, SourceFile, local_uri
-from trimcache.sources.weights import COPY_FOLDERS, is_marker, is_training_state, split_copies, weight_format
-
-# Folders with these files are composed of components that have configurations of their own (diffusers, sentence-transformers).
-_COMPOSED = ("model_index.json", "modules.json")
-_MAX_DEPTH = 64
+from trimcache.sources.walk import Folder, FoundFile, LinksInside, Listing, list_folder
+from trimcache.sources.weights import COPY_FOLDERS, is_marker, is_training_state, missing_shards, weight_format, without_shard
 
 
-@dataclass
-class Folder:
-    """One listed folder: its regular files (links resolved) and its sub-folders."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the parts of a tree are and what they are called.
 
-    path: Path
-    files: dict[str, os.stat_result] = field(default_factory=dict)
-    folders: dict[str, Folder] = field(default_factory=dict)
+    Attributes:
+        uri: of the folder at hand.
+        name: of a part that is that folder.
+        prefix: what stands before the names of parts below it.
+        source: URI of the source.
+        revision: the revision it is at, if the place knows revisions.
+    """
 
-    def has_weights(self) -> bool:
-        return any(weight_format(name) for name in self.files) or any(sub.has_weights() for sub in self.folders.values())
+    uri: str
+    name: str
+    prefix: str
+    source: str
+    revision: str = ""
 
-    def is_model(self) -> bool:
-        return any(is_marker(name) for name in self.files) and self.has_weights()
+    def below(self, name: str) -> Place:
+        return replace(self, uri=f"{self.uri}/{quote(name)}", name=f"{self.prefix}{name}", prefix=f"{self.prefix}{name}/")
 
 
-def parts_of_folder(root: Path, problems: list[SourceError], notes: list[str]) -> Iterator[PartSpec]:
-    """The parts below ``root``, in order of their names. What cannot be listed goes to ``problems``, what is skipped to ``notes``."""
+def parts_of_folder(root: Path, listing: Listing, *, weights: str = "preferred") -> Iterator[PartSpec]:
+    """The parts below ``root``, in order of their names. ``listing`` takes what cannot be listed and what is skipped."""
     real_root = root.resolve()
-    tree = _list(root, real_root, problems, notes, 0)
-    yield from _parts(tree, "", real_root.name, real_root.as_uri())
+    tree = list_folder(root, LinksInside(real_root, listing.notes), listing)
+    yield from parts_of_tree(tree, Place(real_root.as_uri(), real_root.name, "", real_root.as_uri()), listing, weights=weights)
 
 
 def part_of_file(path: Path) -> PartSpec:
@@ -59,100 +68,118 @@ def part_of_file(path: Path) -> PartSpec:
     return PartSpec(uri, path.name, uri, (SourceFile(path.name, str(path), stamp),))
 
 
-def _list(path: Path, root: Path, problems: list[SourceError], notes: list[str], depth: int) -> Folder:
-    folder = Folder(path)
-    try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError as error:
-        problems.append(SourceUnreadableError(str(path), f"cannot be listed ({error.strerror})", "check its permissions"))
-        return folder
-    for entry in entries:
+def parts_of_tree(
+    folder: Folder, place: Place, listing: Listing, *, weights: str = "preferred", is_repo: bool = False
+) -> Iterator[PartSpec]:
+    """The parts of a listed tree, the folder itself first.
+
+    Args:
+        is_repo: the folder is a model even if nothing marks it; then weights with different stems are different variants of it.
+    """
+    marked = _is_model(folder)
+    if marked or is_repo:
+        yield from _model(folder, place, listing, weights, collection=not marked)
+    else:
+        yield from _lone_files(folder, place, listing)
+        for name, sub in folder.folders.items():
+            yield from parts_of_tree(sub, place.below(name), listing, weights=weights)
+
+
+def _is_weights(path: str) -> bool:
+    return weight_format(path, weight_suffixes()) is not None
+
+
+def _is_model(folder: Folder) -> bool:
+    return any(is_marker(name) for name in folder.files) and any(_is_weights(path) for path in folder.paths())
+
+
+def _model(folder: Folder, place: Place, listing: Listing, weights: str, *, collection: bool) -> Iterator[PartSpec]:
+    """The variants of a model folder, then the models inside it."""
+    components = components_of(folder)
+    own, nested = _own_files(folder, components)
+    if any(_is_weights(path) for path in own):
         try:
-            if entry.name.startswith(".") or entry.name == "__pycache__":
-                continue
-            if not is_text(entry.name):
-                problems.append(SourceUnreadableError(entry.path, "has a name that is not UTF-8", "rename it"))
-                continue
-            if entry.is_symlink() and not _link_is_welcome(entry, root, notes):
-                continue
-            if entry.is_dir():
-                if depth >= _MAX_DEPTH:
-                    notes.append(f"{entry.path}: skipped, more than {_MAX_DEPTH} folders deep")
-                else:
-                    folder.folders[entry.name] = _list(Path(entry.path), root, problems, notes, depth + 1)
-            elif entry.is_file():
-                folder.files[entry.name] = entry.stat()
-        except OSError as error:
-            problems.append(SourceUnreadableError(entry.path, f"cannot be examined ({error.strerror})", "check the link or its disk"))
-    return folder
+            yield from _variants(own, place, weights, pipeline=is_pipeline(folder, components), collection=collection)
+        except SourceError as error:
+            listing.problems.append(error)
+    for below, sub in nested:
+        inside = place
+        for name in below.split("/"):
+            inside = inside.below(name)
+        yield from parts_of_tree(sub, inside, listing, weights=weights)
 
 
-def is_text(name: str) -> bool:
-    """Whether a file name is UTF-8. Python stands in for other bytes with half characters that no catalog could store."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _link_is_welcome(entry: os.DirEntry[str], root: Path, notes: list[str]) -> bool:
-    """Links to folders are never followed (inside the source they are reached anyway, and they can loop); links to files only inside
-    the source, or into the blob folder that belongs to a Hugging Face snapshot."""
-    target = Path(os.path.realpath(entry.path))
-    if entry.is_dir():
-        if not target.is_relative_to(root):
-            notes.append(f"{entry.path}: skipped, a link to a folder outside the source (name {target} to scan it)")
-        return False
-    inside = target.is_relative_to(root)
-    snapshot_blob = target.parent.name == "blobs" and root.is_relative_to(target.parent.parent)
-    if not inside and not snapshot_blob:
-        notes.append(f"{entry.path}: skipped, a link to a file outside the source (name {target} to scan it)")
-        return False
-    return True
-
-
-def _parts(folder: Folder, prefix: str, name: str, source: str) -> Iterator[PartSpec]:
-    if folder.is_model():
-        own, nested = _own_files(folder)
-        spec = _folder_part(folder, name, source, own)
-        if any(weight_format(file.path) for file in spec.files):
-            yield spec
-        for below, sub in nested:
-            yield from _parts(sub, f"{prefix}{below}/", f"{prefix}{below}", source)
-        return
-    for file_name in folder.files:
-        if weight_format(file_name) and file_name.lower().endswith(weight_suffixes()):
-            spec = part_of_file(folder.path / file_name)
-            yield PartSpec(spec.uri, f"{prefix}{file_name}", source, spec.files)
-    for below, sub in folder.folders.items():
-        yield from _parts(sub, f"{prefix}{below}/", f"{prefix}{below}", source)
-
-
-def _own_files(folder: Folder) -> tuple[dict[str, os.stat_result], list[tuple[str, Folder]]]:
+def _own_files(folder: Folder, components: frozenset[str] | None) -> tuple[dict[str, FoundFile], list[tuple[str, Folder]]]:
     """Files of a model folder by relative path, and the sub-folders that are models of their own."""
-    composed = any(name in folder.files for name in _COMPOSED)
     own = dict(folder.files)
     nested: list[tuple[str, Folder]] = []
     pending = list(folder.folders.items())
     while pending:
         below, sub = pending.pop(0)
-        independent = "adapter_config.json" in sub.files or sub.path.name.startswith("checkpoint-") or not composed
-        if sub.is_model() and independent and sub.path.name.lower() not in COPY_FOLDERS:
-            nested.append((below, sub))
-            continue
-        own.update({f"{below}/{name}": status for name, status in sub.files.items()})
+        top = below.partition("/")[0]
+        if top.lower() not in COPY_FOLDERS and sub.path.name.lower() not in COPY_FOLDERS:
+            apart = "adapter_config.json" in sub.files or sub.path.name.startswith("checkpoint-")
+            if not is_component(folder, components, top):
+                # Beside the components of a composed model, weights are another model even where nothing marks them.
+                apart = apart or (is_composed(folder) and any(_is_weights(path) for path in sub.paths())) or _is_model(sub)
+            if apart and any(_is_weights(path) for path in sub.paths()):
+                nested.append((below, sub))
+                continue
+        own.update({f"{below}/{name}": file for name, file in sub.files.items()})
         pending.extend((f"{below}/{name}", deeper) for name, deeper in sub.folders.items())
     return own, nested
 
 
-def _folder_part(folder: Folder, name: str, source: str, own: dict[str, os.stat_result]) -> PartSpec:
+def _variants(own: dict[str, FoundFile], place: Place, weights: str, *, pipeline: bool, collection: bool) -> Iterator[PartSpec]:
     served = [path for path in own if not is_training_state(path)]
-    kept, copies = split_copies(served, weight_suffixes())
-    notes = []
-    if copies:
-        notes.append(f"left out {len(copies)} further copies of the weights: {', '.join(copies[:4])}{', ...' if len(copies) > 4 else ''}")
-    if len(served) < len(own):
-        notes.append(f"left out {len(own) - len(served)} files of training state")
-    files = tuple(SourceFile(path, str(folder.path / path), Stamp.of(own[path])) for path in kept)
-    return PartSpec(local_uri(folder.path), name, source, files, tuple(notes))
+    state = (f"left out {len(own) - len(served)} files of training state",) if len(served) < len(own) else ()
+    variants = variants_of(served, weight_suffixes(), name=place.name, weights=weights, pipeline=pipeline, collection=collection)
+    for variant in variants:
+        mark = f"#{variant.label}" if variant.label else ""
+        uri = f"{place.uri}#{quote(variant.label, safe='/')}" if mark else place.uri
+        files = _source_files(own, variant.paths)
+        yield PartSpec(uri, f"{place.name}{mark}", place.source, files, (*variant.notes, *state), revision=place.revision)
+        state = ()
+
+
+def _lone_files(folder: Folder, place: Place, listing: Listing) -> Iterator[PartSpec]:
+    """Weight files of a folder that is no model, each a part; shards of one file and the data of an ONNX graph belong together."""
+    readable = weight_suffixes()
+    groups: dict[str, list[str]] = {}
+    unreadable = []
+    for name in folder.files:
+        family = weight_format(name, readable)
+        if family is None:
+            continue
+        if name.lower().endswith(readable):
+            groups.setdefault(without_shard(name), []).append(name)
+        elif family != "onnx" or name.lower().endswith(".onnx"):
+            unreadable.append(name)
+    if unreadable:
+        more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        listing.notes.append(f"{folder.path / unreadable[0]}{more}: skipped, no installed extractor reads it")
+    for name, members in groups.items():
+        missing = missing_shards(members)
+        if missing:
+            listing.problems.append(SourceUnreadableError(str(folder.path / members[0]), f"{missing[0]} is missing", "download it again"))
+            continue
+        data = [other for other in folder.files if other not in members and _is_data_of(other, members)]
+        first = folder.files[members[0]]
+        uri = place.below(members[0]).uri if place.revision else local_uri(Path(first.location))
+        files = _source_files(folder.files, sorted([*members, *data]))
+        yield PartSpec(uri, f"{place.prefix}{name}", place.source, files, revision=place.revision, lone=True)
+
+
+def _is_data_of(name: str, members: Iterable[str]) -> bool:
+    """Whether ``name`` holds tensors of an ONNX graph, by the names that exporters give such files."""
+    return any(
+        member.lower().endswith(".onnx") and name.startswith((f"{member}_data", f"{member}.data", f"{os.path.splitext(member)[0]}.data"))
+        for member in members
+    )
+
+
+def _source_files(found: dict[str, FoundFile], paths: Iterable[str]) -> tuple[SourceFile, ...]:
+    return tuple(SourceFile(path, found[path].location, found[path].stamp, found[path].known_hash) for path in paths)
+
+
+__all__ = ["Place", "part_of_file", "parts_of_folder", "parts_of_tree"]

@@ -40,6 +40,8 @@ class PartSpec:
         files: sorted by path; empty for a model in memory.
         notes: what was left out, and why.
         obj: the model in memory, if it is one.
+        revision: the revision that its place says it is at, with what its name says of it; "" where there are none.
+        lone: whether it is a weight file that was found by its ending alone: that it holds no weights is no error then.
     """
 
     uri: str
@@ -48,13 +50,16 @@ class PartSpec:
     files: tuple[SourceFile, ...]
     notes: tuple[str, ...] = ()
     obj: Any = None
+    revision: str = ""
+    lone: bool = False
 
     @property
     def version(self) -> str:
         """Text that changes whenever a file of the part was added, removed, written to or replaced; "" if that cannot be known."""
         if self.obj is not None:
             return ""
-        return version_of(self.files)
+        stamps = version_of(self.files)
+        return f"{self.revision}:{stamps}" if self.revision else stamps
 
     @property
     def nbytes(self) -> int:
