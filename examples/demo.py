@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).resolve().parent
 PRESET, SERVERS, USERS = "download", 10, 30
 TOPOLOGIES = 20
 # Fractions of what storing every block once would take; below, little fits, above, everything does.
-FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+FRACTIONS = (0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.175, 0.2, 0.225, 0.25, 0.3, 0.4, 0.5)
 
 
 def main() -> int:

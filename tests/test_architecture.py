@@ -143,5 +143,7 @@ def test_scanning_needs_no_torch(tmp_path: Path) -> None:
     from tiny_models import tensors_of, write_model
 
     write_model(tmp_path / "zoo" / "m", tensors_of(x=1))
-    code = f"import trimcache, sys; trimcache.scan({str(tmp_path / 'zoo')!r}, {str(tmp_path / 'c')!r}).graph(); print('torch' in sys.modules)"
+    code = (
+        f"import trimcache, sys; trimcache.scan({str(tmp_path / 'zoo')!r}, {str(tmp_path / 'c')!r}).graph(); print('torch' in sys.modules)"
+    )
     assert _in_a_fresh_process(code) == "False"

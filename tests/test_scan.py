@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from snapshot import contents
 from tiny_models import safetensors_bytes, tensors_of, write_adapter, write_model
+
 from trimcache import open_catalog, scan
 from trimcache.bytesource import LocalFile
 from trimcache.catalog.reader import Catalog

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from crashing import compact_dying, scan_in_small_shards
 from snapshot import contents
 from tiny_models import tensors_of, write_adapter, write_model
+
 from trimcache import compact, open_catalog, scan
 from trimcache.catalog.layout import DESCRIPTION
 from trimcache.errors import CatalogNotFoundError

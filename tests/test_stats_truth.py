@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from independent_count import count, files, pieces
 from tiny_models import floats, safetensors_bytes, tensors_of, write_adapter, write_model
+
 from trimcache import scan
 from trimcache.catalog.reader import Catalog
 from trimcache.cli import main
@@ -91,7 +91,9 @@ def test_generated_zoos(tmp_path_factory: pytest.TempPathFactory, generator: ran
     models: dict[str, list[Path]] = {}
     for m in range(generator.randrange(1, 6)):
         tensors = {
-            f"t{i}": ("F32", (n,), floats(n, generator.randrange(6))) for i in range(generator.randrange(5)) for n in [generator.choice((0, 1, 16))]
+            f"t{i}": ("F32", (n,), floats(n, generator.randrange(6)))
+            for i in range(generator.randrange(5))
+            for n in [generator.choice((0, 1, 16))]
         }
         if models and generator.random() < 0.4:
             base = generator.choice(sorted(models))

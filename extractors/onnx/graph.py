@@ -93,7 +93,7 @@ class _ModelWalker:
                 metadata["ir_version" if number == 1 else "model_version"] = str(signed64(reader.varint()))
             elif number in (2, 3, 4) and wire_type == LENGTH:
                 key = {2: "producer_name", 3: "producer_version", 4: "domain"}[number]
-                metadata[key] = reader.text(end, MAX_NAME_NBYTES, key)
+                metadata[key] = reader.free_text(end, MAX_NAME_NBYTES, key)
             elif number == 14 and wire_type == LENGTH:
                 self._property(end)
             else:

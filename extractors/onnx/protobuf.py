@@ -88,6 +88,10 @@ class WireReader(RangedReader):
         except UnicodeDecodeError as error:
             raise FormatError(self.uri, f"{what} is not UTF-8: {raw[:40]!r}", _AGAIN) from error
 
+    def free_text(self, end: int, at_most: int, what: str) -> str:
+        """Like :meth:`raw`, as UTF-8; broken characters in what people wrote are no reason to refuse a model."""
+        return self.raw(end, at_most, what).decode("utf-8", errors="replace")
+
 
 def signed64(value: int) -> int:
     """A varint as the ``int64`` it stands for."""

@@ -84,9 +84,9 @@ def read_entry(reader: WireReader, end: int) -> tuple[str, str]:
     key = value = ""
     for number, wire_type in reader.fields(end):
         if number == 1 and wire_type == LENGTH:
-            key = reader.text(end, MAX_NAME_NBYTES, "a key")
+            key = reader.free_text(end, MAX_NAME_NBYTES, "a key")
         elif number == 2 and wire_type == LENGTH:
-            value = reader.text(end, 4 * MAX_NAME_NBYTES, "a value")
+            value = reader.free_text(end, 4 * MAX_NAME_NBYTES, "a value")
         else:
             reader.skip_value(wire_type, end)
     return key, value

@@ -77,7 +77,7 @@ class ScriptedModules:
 
 def _parse(text: str) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
     starts = [(match.start(), match.group(1)) for match in _CLASS.finditer(text)]
-    ends = [start for start, _ in starts[1:]] + [len(text)]
+    ends = [*(start for start, _ in starts), len(text)][1:]
     return {
         name: (_names(_PARAMETERS, text, start, end), _names(_BUFFERS, text, start, end))
         for (start, name), end in zip(starts, ends, strict=True)

@@ -9,10 +9,10 @@ import blake3
 import numpy as np
 import pytest
 import xxhash
+from contract.range_only import RangeOnlySource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.range_only import RangeOnlySource
 from trimcache.blocks.digests import digest_algorithm
 from trimcache.blocks.engine import BUFFER_NBYTES, SEQUENTIAL_BUFFER_NBYTES, Engine, is_constant
 from trimcache.blocks.tiling import Extent

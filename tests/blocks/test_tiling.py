@@ -79,7 +79,9 @@ def test_an_extent_that_is_one_range_keeps_its_kind_and_width() -> None:
     ]
 
 
-@pytest.mark.parametrize("extent", [Extent(-1, 2, Kind.BUFFER), Extent(5, 6, Kind.BUFFER), Extent(11, 0, Kind.BUFFER), Extent(3, -1, Kind.BUFFER)])
+@pytest.mark.parametrize(
+    "extent", [Extent(-1, 2, Kind.BUFFER), Extent(5, 6, Kind.BUFFER), Extent(11, 0, Kind.BUFFER), Extent(3, -1, Kind.BUFFER)]
+)
 def test_ranges_outside_the_file_are_refused(extent: Extent) -> None:
     with pytest.raises(FormatError, match="the file holds 10"):
         tile(10, [extent], Kind.HEADER, "uri")

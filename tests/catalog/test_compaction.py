@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from snapshot import contents
 from tiny_models import tensors_of, write_model
+
 from trimcache import compact, open_catalog, scan
 from trimcache.catalog.compaction import compact_if_fragmented
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from snapshot import contents
+
 from trimcache import compact, open_catalog
 from trimcache.rules import Rules
 from trimcache.sharing.sizes import SizeAnalysis

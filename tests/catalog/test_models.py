@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tiny_models import tensors_of, write_adapter, write_model
+
 from trimcache import scan
 from trimcache.catalog.models import Model
 from trimcache.catalog.reader import Catalog

@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from snapshot import contents
 from tiny_models import tensors_of, write_adapter, write_model
+
 from trimcache import open_catalog, scan
 from trimcache.catalog.description import SYNTHETIC_ORIGIN, CatalogDescription, create_or_check
 from trimcache.catalog.layout import TABLES
@@ -58,7 +58,9 @@ def test_duckdb_alone_reads_it(root: Path) -> None:
     [(n_files, nbytes)] = ask("select count(*), sum(nbytes) from {files}")  # type: ignore[misc]
     assert n_files == 6
     assert ask("select sum(nbytes) from {extents}") == [(nbytes,)]
-    shared = ask("select count(*) from (select block from {extents} where kind = 'parameter' group by block having count(distinct part) > 1)")
+    shared = ask(
+        "select count(*) from (select block from {extents} where kind = 'parameter' group by block having count(distinct part) > 1)"
+    )
     assert shared == [(1,)]
     assert ask("select distinct octet_length(digest) from {tensors}") == [(32,)]
 
@@ -122,7 +124,16 @@ def test_a_newer_major_version_is_refused(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "\x00", '{"format": "other"}', '{"format": "trimcache-catalog"}', '{"format": "trimcache-catalog", "version": "1.0"}'],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\x00",
+        '{"format": "other"}',
+        '{"format": "trimcache-catalog"}',
+        '{"format": "trimcache-catalog", "version": "1.0"}',
+    ],
 )
 def test_a_damaged_description_is_one_clear_line(root: Path, text: str) -> None:
     (root / "catalog.json").write_text(text)

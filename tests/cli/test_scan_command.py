@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tiny_models import safetensors_bytes, tensors_of, write_adapter, write_model
+
 from trimcache import open_catalog
 from trimcache.cli import main
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tiny_models import tensors_of, write_model
+
 from trimcache import scan
 from trimcache.cli import main
 

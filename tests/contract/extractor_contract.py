@@ -39,8 +39,8 @@ from math import prod
 from pathlib import Path
 
 import pytest
-
 from contract.range_only import RangeOnlyPart, UnreadablePart, uri_of
+
 from trimcache.blocks.tiling import Extent, tile
 from trimcache.dtypes import dense_nbytes
 from trimcache.errors import FormatError
@@ -178,7 +178,9 @@ class ExtractorContract(ABC):
                 damaged = bytearray(whole)
                 for _ in range(generator.choice((1, 1, 2, 8))):
                     position = generator.choice(interesting) if generator.random() < 0.8 else generator.randrange(len(whole))
-                    damaged[position] = generator.choice((0, 0xFF, damaged[position] ^ 1 << generator.randrange(8), generator.randrange(256)))
+                    damaged[position] = generator.choice(
+                        (0, 0xFF, damaged[position] ^ 1 << generator.randrange(8), generator.randrange(256))
+                    )
                 part = RangeOnlyPart({**files, sample.path.name: bytes(damaged)})
                 with one_clear_line(part):
                     extraction = self._extract(sample.path.name, part)
@@ -227,7 +229,7 @@ class ExtractorContract(ABC):
         return sorted(length for length in {0, 1, 2, 7, 8, 9, size // 2, size - 1, *borders, *some} if 0 <= length < size)
 
 
-class one_clear_line:  # noqa: N801 - reads as a statement in `with`
+class one_clear_line:
     """Lets a FormatError of the body pass, once its message is checked; every other exception is a failure."""
 
     def __init__(self, part: RangeOnlyPart) -> None:
@@ -293,6 +295,6 @@ def canonical_bytes(tensor: TensorRef, name: str, part: RangeOnlyPart) -> bytes:
     if tensor.offset is not None:
         return part.open(tensor.file or name).read_at(tensor.offset, tensor.nbytes)
     assert tensor.data is not None
-    data = bytes(tensor.data())
+    data = bytes(tensor.data(part.open(tensor.file or name)))
     assert len(data) == tensor.nbytes
     return data

@@ -215,10 +215,10 @@ def test_second_run_builds_nothing_and_needs_no_torch(finetunes: Path) -> None:
 def test_an_interrupted_model_is_built_again_to_the_same_bytes(finetunes: Path, tmp_path: Path, manifest: Manifest) -> None:
     """Resuming from what a kill leaves (a half-filled hidden folder, no entry) gives what an unbroken run gave."""
     victim = "decoder/lora-words"
-    for path in ("base", "lora-words"):
-        shutil.copytree(finetunes / "decoder" / path, tmp_path / "decoder" / path)
-    cut = Manifest(manifest.seed, False, manifest.libraries, [e for e in manifest.models if e.path == "decoder/base"])
-    cut.save(tmp_path)
+    kept = [e for e in manifest.models if e.path.startswith("decoder/") and victim not in (e.path, e.adapter)]
+    for entry in kept:
+        shutil.copytree(finetunes / entry.path, tmp_path / entry.path)
+    Manifest(manifest.seed, False, manifest.libraries, kept).save(tmp_path)
     (tmp_path / "decoder" / ".lora-words.partial").mkdir()
     (tmp_path / "decoder" / ".lora-words.partial" / "adapter_model.safetensors").write_bytes(b"half")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from extractors.module import ModuleExtractor
+from trimcache import scan
+from trimcache.bytesource import MemoryBytes
 from trimcache.errors import FormatError
 from trimcache.tensors import Kind, TensorRef
 
@@ -22,7 +26,7 @@ def _tensors(module: nn.Module) -> dict[str, TensorRef]:
 
 def _bytes(tensor: TensorRef) -> bytes:
     assert tensor.data is not None
-    data = bytes(tensor.data())
+    data = bytes(tensor.data(MemoryBytes(b"")))
     assert len(data) == tensor.nbytes
     return data
 
@@ -108,6 +112,19 @@ def test_a_meta_tensor_is_refused() -> None:
         module = nn.Linear(2, 2)
     with pytest.raises(FormatError, match="meta device"):
         ModuleExtractor().extract_object(module)
+
+
+def test_in_memory_and_saved_it_has_the_same_digests(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2).to(torch.bfloat16))
+    save_file(module.state_dict(), tmp_path / "m.safetensors")
+    catalog = scan([("memory", module), tmp_path / "m.safetensors"], tmp_path / "c")
+    name_of = {part.part: part.name for part in catalog.parts}
+    found: dict[str, dict[str, tuple[object, ...]]] = {"memory": {}, "m.safetensors": {}}
+    for row in catalog.table("tensors").to_pylist():
+        found[name_of[row["part"]]][row["name"]] = (row["digest"], row["dtype"], row["shape"], row["kind"], row["constant"])
+    assert found["memory"] == found["m.safetensors"]
+    assert len(found["memory"]) == 9
+    assert catalog.graph().shared_bytes > 0
 
 
 @pytest.mark.slow  # importing peft takes seconds

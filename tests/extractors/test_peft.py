@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
 from contract.extractor_contract import Expected, ExtractorContract, Sample
 from contract.range_only import RangeOnlyPart
-from extractors.peft import PeftExtractor
 from tiny_models import floats, safetensors_bytes, write_adapter
+
+from extractors.peft import PeftExtractor
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, Kind
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from contract.extractor_contract import Expected, ExtractorContract, Sample
 from contract.range_only import RangeOnlyPart
-from extractors.safetensors import SafetensorsExtractor
 from tiny_models import floats, safetensors_bytes, with_header
+
+from extractors.safetensors import SafetensorsExtractor
 from trimcache.tensors import Kind
 
 _ODD = {

@@ -7,16 +7,30 @@ from math import prod
 import numpy as np
 import pytest
 import safetensors
+from contract.range_only import RangeOnlyPart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.range_only import RangeOnlyPart
 from extractors.safetensors import SafetensorsExtractor
 from trimcache.dtypes import DTYPE_BITS, SAFETENSORS_DTYPES
 from trimcache.errors import FormatError
 
 # By the names that the reference takes; types below a byte are left to hand-made files.
-_WHOLE_BYTES = {"bool", "uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "bfloat16", "float32", "float64"}
+_WHOLE_BYTES = {
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+}
 _DTYPES = sorted(_WHOLE_BYTES | {"float8_e4m3fn", "float8_e5m2"})
 _SHAPES = st.lists(st.integers(0, 5), max_size=4)
 _NAMES = st.text(st.characters(codec="utf-8"), max_size=20).filter(lambda name: name != "__metadata__")
@@ -44,10 +58,12 @@ def test_files_of_the_reference_are_read_the_same(model: dict[str, tuple[str, li
     with part.open("m.safetensors") as source:
         extraction = SafetensorsExtractor().extract(source, part)
         ours = {
-            tensor.name: (tensor.dtype, list(tensor.shape), source.read_at(tensor.offset or 0, tensor.nbytes)) for tensor in extraction.tensors
+            tensor.name: (tensor.dtype, list(tensor.shape), source.read_at(tensor.offset or 0, tensor.nbytes))
+            for tensor in extraction.tensors
         }
     theirs = {
-        name: (SAFETENSORS_DTYPES[entry["dtype"]], list(entry["shape"]), bytes(entry["data"])) for name, entry in safetensors.deserialize(raw)
+        name: (SAFETENSORS_DTYPES[entry["dtype"]], list(entry["shape"]), bytes(entry["data"]))
+        for name, entry in safetensors.deserialize(raw)
     }
     assert ours == theirs
     assert dict(extraction.metadata) == (metadata or {})

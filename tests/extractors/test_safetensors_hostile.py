@@ -6,10 +6,10 @@ import json
 import struct
 
 import pytest
-
 from contract.range_only import RangeOnlyPart
-from extractors.safetensors import SafetensorsExtractor
 from tiny_models import safetensors_bytes, with_header
+
+from extractors.safetensors import SafetensorsExtractor
 from trimcache.errors import FormatError
 
 

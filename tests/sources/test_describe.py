@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from contract.range_only import RangeOnlyPart
+
 from trimcache.sources.describe import describe
 
 

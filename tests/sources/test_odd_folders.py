@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tiny_models import safetensors_bytes, tensors_of, write_model
+
 from trimcache.errors import NoWeightsError, SourceError, SourceNotFoundError, SourceUnreadableError
 from trimcache.sources.resolve import Resolution, resolve
 

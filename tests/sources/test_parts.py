@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tiny_models import safetensors_bytes, tensors_of, write_adapter, write_model
+
 from trimcache.sources.parts import PartSpec
 from trimcache.sources.resolve import Resolution, rename_clashes, resolve
 
@@ -88,7 +88,14 @@ def test_copies_of_the_same_weights_are_left_out_and_said(tmp_path: Path) -> Non
 
 def test_training_state_is_left_out_and_said(tmp_path: Path) -> None:
     model = write_model(tmp_path / "m", WEIGHTS)
-    for state in ("optimizer.pt", "scheduler.pt", "rng_state_0.pth", "training_args.bin", "optimizer.safetensors", "runs/events.out.tfevents.1"):
+    for state in (
+        "optimizer.pt",
+        "scheduler.pt",
+        "rng_state_0.pth",
+        "training_args.bin",
+        "optimizer.safetensors",
+        "runs/events.out.tfevents.1",
+    ):
         (model / state).parent.mkdir(exist_ok=True)
         (model / state).write_bytes(b"state")
     [part] = _resolve(tmp_path).parts

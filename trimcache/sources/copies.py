@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from trimcache.errors import NoWeightsError, SourceError, SourceUnreadableError
 from trimcache.sources.weights import WeightFile, classify, is_readable, missing_shards, weight_format, without_shard
@@ -141,6 +141,7 @@ def variants_of(
             others.append(path)
         else:
             files.append((path, classify(path, family, pipeline=pipeline)))
+    files = _told_apart(files)
     chosen = _of_collection(files, readable, name, weights) if collection else None
     if chosen is None:
         chosen = _of_model(files, readable, name, weights)
@@ -149,6 +150,20 @@ def variants_of(
     return [
         Variant(label, tuple(sorted({*others, *taken})), _notes(unused) if index == 0 else ())
         for index, (label, taken) in enumerate(chosen)
+    ]
+
+
+def _told_apart(files: _Files) -> _Files:
+    """Quantizations of one name in different folders are called by their paths."""
+    named: dict[str, set[str]] = {}
+    for path, weight in files:
+        if weight.component is None:
+            named.setdefault(weight.copy, set()).add(without_shard(path))
+    return [
+        (path, replace(weight, copy=without_shard(path).rpartition(".")[0]))
+        if weight.component is None and len(named[weight.copy]) > 1
+        else (path, weight)
+        for path, weight in files
     ]
 
 

@@ -157,7 +157,7 @@ def classify(path: str, family: str, *, pipeline: bool = False) -> WeightFile:
         precision = found[1].lower() if found else ""
         return WeightFile(family, component, "", _copy(family, precision), _rank(family, precision, copy=at is not None))
     if pipeline and not folders:
-        return WeightFile(family, None, "", base, _rank(family, "", copy=True))
+        return WeightFile(family, None, "", base if family == "safetensors" else f"{base}-{family}", _rank(family, "", copy=True))
     stem, precision = _stem(base)
     return WeightFile(family, component, stem, _copy(family, precision), _rank(family, precision, copy=False))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
 from contract.extractor_contract import Expected, ExtractorContract, Sample
 from contract.range_only import RangeOnlyPart
+from torch_truth import OLD_FORMAT, saved, truth
+
 from extractors.torch import TorchExtractor
-from torch_files import OLD_FORMAT, saved, truth
 from trimcache.errors import FormatError, NoWeightsError
 from trimcache.tensors import Extraction, Kind
 

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Mapping
 
 
-
 def text(value: str) -> bytes:
     raw = value.encode()
     return b"X" + struct.pack("<I", len(raw)) + raw
@@ -64,3 +63,13 @@ def archive(
 def checkpoint(body: bytes) -> bytes:
     """An archive whose pickle is ``body`` beside one valid tensor: the tensor must still be found if ``body`` is harmless."""
     return archive(pickled(table(weight=tensor(), other=body)))
+
+
+def old_format(body: bytes, storages: Mapping[str, bytes], itemsize: int = 4) -> bytes:
+    """A file as ``torch.save`` wrote it before archives, around a pickle body."""
+    magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+    version = pickled(b"M\xe9\x03")
+    machine = pickled(table(protocol_version=b"M\xe9\x03", little_endian=b"\x88", type_sizes=table(short=b"K\2", int=b"K\4", long=b"K\4")))
+    keys = pickled(b"](" + b"".join(map(text, storages)) + b"e")
+    raw = b"".join(struct.pack("<q", len(data) // itemsize) + data for data in storages.values())
+    return magic + version + machine + pickled(body) + keys + raw

@@ -6,8 +6,8 @@ import io
 from typing import Any
 
 import torch
-
 from contract.range_only import RangeOnlyPart
+
 from extractors.torch import TorchExtractor
 from trimcache.dtypes import normalize_dtype
 from trimcache.tensors import Extraction
