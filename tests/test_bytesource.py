@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ DATA = bytes(range(256)) * 4
 
 def _buffers(data: bytes, cuts: list[int]) -> Buffers:
     borders = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    pieces = list(zip(borders, borders[1:], strict=False))
+    pieces = list(pairwise(borders))
     return Buffers([(a, b - a, lambda a=a, b=b: memoryview(data[a:b])) for a, b in pieces], uri="memory://pieces")
 
 

@@ -13,12 +13,13 @@ from trimcache.blocks.granularity import blocks_at, cutter_for
 from trimcache.blocks.tiling import Extent, tile
 from trimcache.bytesource import Buffers, ByteSource, LocalFile, MemoryBytes
 from trimcache.dtypes import DTYPE_BITS
-from trimcache.errors import NoWeightsError, SourceChangedError
-from trimcache.extraction import extractor_for, object_extractor_for
+from trimcache.errors import NoWeightsError
+from trimcache.extraction import object_extractor_for
+from trimcache.headers import open_same, read_headers
 from trimcache.records import ExtentColumns, FileColumns, PartRecord, TensorColumns
 from trimcache.rules import Rules
 from trimcache.sources.describe import Description, describe
-from trimcache.sources.parts import OpenPart, PartSpec, SourceFile
+from trimcache.sources.parts import OpenPart, PartSpec
 from trimcache.tensors import Kind, TensorRef
 
 # Told the number of bytes done, from whichever thread did them.
@@ -57,36 +58,16 @@ def scan_part(task: ScanTask, *, executor: Executor | None = None, advance: Adva
 
 
 def _scan_files(spec: PartSpec, hashing: _Hashing) -> PartRecord:
-    files = OpenPart(spec.files)
-    record = _empty_record(spec, describe(files), hashing)
-    tensors: dict[str, list[TensorRef]] = {}
-    formats: dict[str, str] = {}
+    headers = read_headers(spec)
+    record = _empty_record(spec, describe(OpenPart(spec.files)), hashing)
+    record.format = headers.format
+    record.notes += headers.notes
+    record.needs_base = headers.declared_base is not None or headers.only_adapters
+    if headers.declared_base:
+        record.declared_base, record.base_revision = headers.declared_base, headers.base_revision
     for file in spec.files:
-        extractor = extractor_for(file.path, files)
-        if extractor is None:
-            continue
-        try:
-            with _open_same(file) as source:
-                extraction = extractor.extract(source, files)
-        except NoWeightsError as error:
-            # Only its bytes tell that a .bin is no weight file; then it is a file like any other.
-            record.notes += (f"{file.path}: {error.problem}; kept as a plain file",)
-            continue
-        formats[file.path] = extractor.format
-        for tensor in extraction.tensors:
-            tensors.setdefault(tensor.file or file.path, []).append(tensor)
-        record.notes += extraction.notes
-        if extraction.declared_base:
-            record.declared_base, record.base_revision, record.needs_base = extraction.declared_base, extraction.base_revision, True
-    if not formats:
-        why = "; ".join(record.notes[len(spec.notes) :]) or "no installed extractor reads them"
-        raise NoWeightsError(spec.name, f"holds no weights that can be read ({why})", "name a folder or file with weights")
-    record.format = "+".join(sorted(set(formats.values())))
-    # Nothing but adapter weights cannot be served alone, whether or not they name their base.
-    record.needs_base |= {tensor.kind for listed in tensors.values() for tensor in listed} == {Kind.ADAPTER}
-    for file in spec.files:
-        with _open_same(file) as source:
-            _add_file(record, source, file.path, formats.get(file.path), tensors.get(file.path, ()), hashing)
+        with open_same(file) as source:
+            _add_file(record, source, file.path, headers.formats.get(file.path), headers.tensors.get(file.path, ()), hashing)
             source.check_unchanged()
     return record
 
@@ -109,15 +90,6 @@ def _scan_object(spec: PartSpec, hashing: _Hashing) -> PartRecord:
     with Buffers(list(segments.values()), uri=spec.uri) as source:
         _add_file(record, source, "state", extractor.format, tensors, hashing)
     return record
-
-
-def _open_same(file: SourceFile) -> LocalFile:
-    """Open a file and make sure that it is still the one that was resolved."""
-    source = LocalFile(file.location, known_hash=file.known_hash)
-    if source.stamp != file.stamp:
-        source.close()
-        raise SourceChangedError(file.location, "changed while it was scanned", "scan again when nothing writes to it")
-    return source
 
 
 def _empty_record(spec: PartSpec, description: Description, hashing: _Hashing) -> PartRecord:

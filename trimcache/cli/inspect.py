@@ -1,0 +1,71 @@
+"""``trimcache inspect``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from trimcache.cli.output import error_line, note_line, print_json, print_table
+from trimcache.sizes import format_size
+
+
+def inspect(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A weight file or a folder.")],
+    hash_tensors: Annotated[bool, typer.Option("--hash", help="Read the tensors too and print their digests.")] = False,
+    digest: Annotated[str, typer.Option(help="blake3-256 or xxh3-128.")] = "blake3-256",
+    weights: Annotated[str, typer.Option(metavar="preferred|all", help="As for scan.")] = "preferred",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
+) -> int:
+    """The tensors of SOURCE: name, kind, dtype, shape, bytes and where they lie; read from headers alone unless --hash."""
+    from trimcache.inspection import inspect as inspect_source
+
+    parts = list(inspect_source(source, hash_tensors=hash_tensors, digest=digest, weights=weights))
+    bad = [part.error for part in parts if part.error is not None]
+    good = [part for part in parts if part.error is None]
+    for error in bad:
+        error_line(str(error))
+    for part in good:
+        for note in part.notes:
+            note_line(f"{part.name}: {note}", quiet=quiet)
+    if as_json:
+        print_json({"source": source, "models": [{**_plain(asdict(part)), "error": None} for part in good]})
+    else:
+        for part in good:
+            columns = ["tensor", "kind", "dtype", "shape", "size", "bytes", "begin", "end", "file", *(["digest"] if hash_tensors else [])]
+            print_table(
+                f"{part.name}: {part.format}, {len(part.tensors)} tensors, {format_size(part.nbytes)}",
+                columns,
+                [
+                    (
+                        t.name,
+                        t.kind,
+                        t.dtype,
+                        "x".join(map(str, t.shape)) or "scalar",
+                        format_size(t.nbytes),
+                        str(t.nbytes),
+                        "" if t.offset is None else str(t.offset),
+                        "" if t.offset is None else str(t.offset + t.nbytes),
+                        t.file,
+                        *([t.digest.hex() if t.digest else ""] if hash_tensors else []),
+                    )
+                    for t in part.tensors
+                ],
+                text_columns=4,
+            )
+    if bad:
+        return 1 if good else 2
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with digests as hex, for JSON."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
