@@ -59,7 +59,7 @@ def inspect(source: Any, *, hash_tensors: bool = False, digest: str = "blake3-25
             yield _hashed(spec, digest, keep=hash_tensors) if by_hash else _from_headers(spec)
         except SourceError as error:
             yield InspectedPart(spec.name, "", spec.nbytes, (), spec.notes, error)
-    for failure in resolution.failures:
+    for failure in resolution.errors:
         yield InspectedPart(failure.subject, "", 0, (), (), failure)
 
 
