@@ -20,7 +20,7 @@ _MAX_NESTING = 16  # of structured types
 _AGAIN = "download or save the file again"
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")|(?P<number>-?[0-9]{1,20})L?(?![0-9A-Za-z_])"
+    r"[ \t\n\r\f]*(?:(?P<text>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")|(?P<number>-?(?:0|[1-9][0-9]{0,19}))L?(?![0-9A-Za-z_])"
     r"|(?P<word>True|False)(?![0-9A-Za-z_])|(?P<mark>[][(){},:]))"
 )
 # Letter and bytes of an element -> canonical dtype.
@@ -28,7 +28,7 @@ _TYPES = {
     "b1": "bool", "?": "bool", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8", "u2": "uint16", "u4": "uint32",
     "u8": "uint64", "f2": "float16", "f4": "float32", "f8": "float64", "f16": "float128", "c8": "complex64", "c16": "complex128",
 }  # fmt: skip
-_DESCR = re.compile(r"[<>|=]?([?a-zA-Z][0-9]{0,9})(?:\[[^\]]*\])?")
+_DESCR = re.compile(r"[<>|=]?([?a-zA-Z][0-9]{0,9})(\[[^\]]*\])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _element_type(descr: Any) -> tuple[str, int, str]:
     if match is None:
         return "", 0, "records" if isinstance(descr, list | tuple) else "an unknown type"
     code = match[1]
-    if code in _TYPES:
+    if code in _TYPES and not match[2]:
         return _TYPES[code], 1 if code == "?" else _size_of(code), ""
     if code[0] == "V" and 0 < _size_of(code) <= 16:
         # What numpy has no name for, such as the bfloat16 of other libraries, it saves as bytes without a meaning.
@@ -130,7 +130,7 @@ class _Literal:
             if self._peek() != "}":
                 self._expect(",")
         self._expect("}")
-        if self._text[self._at :].strip(" \n\r\t\0"):
+        if self._text[self._at :].strip(" \t\n\r\f"):
             self._fail()
         return fields
 

@@ -51,14 +51,15 @@ def _of_table(root: Table, walker: Walker, notes: list[str]) -> list[Leaf]:
     groups: list[tuple[str, list[Leaf]]] = []
     for key, value in entries(root):
         is_container = type(value) in (Table, list, tuple)
-        if (is_container and _TRAINING.match(key)) or _RANDOM.match(key):
-            if any(True for _ in walker.leaves(value)) or (type(value) is Table and is_optimizer(value)):
-                walker.optimizers = [name for name in walker.optimizers if name]
-                notes.append(f"training state left out: {key[:80]}")
-            continue
+        passed, without = len(walker.optimizers), len(walker.without_bytes)
         found = list(walker.leaves(value))
-        walker.optimizers = [name or key for name in walker.optimizers]
-        walker.without_bytes = [(name or key, why) for name, why in walker.without_bytes]
+        if (is_container and _TRAINING.match(key)) or _RANDOM.match(key):
+            if found or len(walker.optimizers) > passed:
+                notes.append(f"training state left out: {key[:80]}")
+            del walker.optimizers[passed:], walker.without_bytes[without:]
+            continue
+        walker.optimizers[passed:] = [join(key, name) for name in walker.optimizers[passed:]]
+        walker.without_bytes[without:] = [(join(key, name), why) for name, why in walker.without_bytes[without:]]
         if found:
             groups.append((key, found))
     wrapped = _wrapper(groups)

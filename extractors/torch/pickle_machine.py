@@ -50,7 +50,10 @@ class PickleMachine:
             FormatError: it breaks the rules of pickle or of torch, or is larger than the limits of this module.
         """
         source, rebuilder, memo = self._in, self._rebuilder, self._memo
-        needs, closing = op.NEEDS, op.CLOSING
+        needs, closing, sized, constants = op.NEEDS, op.CLOSING, _SIZED, _CONSTANTS
+        # Local names for the opcodes that a tensor has several of: this loop is most of what reading a header costs.
+        binput, long_binput, binget, long_binget = op.BINPUT, op.LONG_BINPUT, op.BINGET, op.LONG_BINGET
+        mark, tuple_, binint1 = op.MARK, op.TUPLE, op.BININT1
         stack: list[Any] = []
         marks: list[list[Any]] = []
         buf, pos, low, valid = source.buf, source.pos, source.low, source.valid
@@ -67,8 +70,8 @@ class PickleMachine:
             pos += 1
             if len(stack) < needs[code]:
                 self._fail("takes more values than it made")
-            if code in (op.BINPUT, op.LONG_BINPUT):
-                if code == op.BINPUT:
+            if code == binput or code == long_binput:  # noqa: PLR1714 - a tuple would be made for every opcode
+                if code == binput:
                     index = buf[pos]
                     pos += 1
                 else:
@@ -79,15 +82,15 @@ class PickleMachine:
                     held += 8
                 else:
                     self._put(index, stack[-1])
-            elif code == op.BINGET:
+            elif code == binget:
                 index = buf[pos]
                 pos += 1
                 stack.append(memo[index] if index < len(memo) else self._get(index))
-            elif code == op.LONG_BINGET:
+            elif code == long_binget:
                 index = _U32(buf, pos)[0]
                 pos += 4
                 stack.append(memo[index] if index < len(memo) else self._get(index))
-            elif code == op.MARK:
+            elif code == mark:
                 marks.append(stack)
                 stack = []
                 held += 56
@@ -98,7 +101,7 @@ class PickleMachine:
                     self._fail("closes something that it never opened")
                 items, stack = stack, marks.pop()
                 held += 8 * len(items)
-                if code == op.TUPLE:
+                if code == tuple_:
                     stack.append(tuple(items))
                     held += 40
                 elif code == op.INST:
@@ -110,7 +113,7 @@ class PickleMachine:
                 else:
                     held += 64
                     self._close(code, stack, items)
-            elif code == op.BININT1:
+            elif code == binint1:
                 stack.append(buf[pos])
                 pos += 1
             elif code == op.BININT2:
@@ -121,8 +124,8 @@ class PickleMachine:
                 stack.append(_I32(buf, pos)[0])
                 pos += 4
                 held += 28
-            elif code in _SIZED:
-                width = _SIZED[code]
+            elif code in sized:
+                width = sized[code]
                 nbytes = buf[pos] if width == 1 else _U32(buf, pos)[0] if width == 4 else _U64(buf, pos)[0]
                 pos += width
                 end = pos + nbytes
@@ -134,8 +137,8 @@ class PickleMachine:
                     buf, pos, low, valid = source.buf, source.pos, source.low, source.valid
                 held += 56 + (nbytes if raw is not None else 0)
                 stack.append(Blob(nbytes) if raw is None else self._text(raw) if code in op.SIZED_TEXT else raw)
-            elif code in _CONSTANTS:
-                stack.append(_CONSTANTS[code])
+            elif code in constants:
+                stack.append(constants[code])
             elif code == op.BINPERSID:
                 held += 100
                 stack[-1] = rebuilder.persistent(stack[-1])

@@ -98,10 +98,9 @@ class Rebuilder:
             self.fail("rebuilds a tensor without a proper shape and stride")
         if not _is_size(first):
             self.fail("rebuilds a tensor at an impossible offset")
-        for size in shape:
+        for size, step in zip(shape, stride, strict=True):
             if type(size) is not int or not 0 <= size < _MAX_SIZE:
                 self.fail("rebuilds a tensor of an impossible shape")
-        for step in stride:
             if type(step) is not int or not 0 <= step < _MAX_SIZE:
                 self.fail("rebuilds a tensor of an impossible stride")
         return Tensor(storage, dtype or storage.dtype or "uint8", first + shift, shape, stride)

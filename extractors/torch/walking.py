@@ -63,10 +63,7 @@ class Walker:
         if self._steps < 0:
             raise FormatError(self._uri, "its values refer to each other too often", "save the state dict alone")
         if type(value) is Tensor:
-            self._text -= len(name)
-            if len(name) > _MAX_NAME or self._text < 0:
-                raise FormatError(self._uri, f"its tensors have endless names ({name[:40]!r}...)", "save the state dict alone")
-            yield Leaf(name, value, kind)
+            yield self._leaf(name, value, kind)
         elif type(value) is NoBytes:
             self.without_bytes.append((name, value.why))
         elif type(value) in (Table, list, tuple, Opaque, Composite):
@@ -79,9 +76,18 @@ class Walker:
                 return
             self._path.add(id(value))
             for key, child, child_kind in self._children(value):
-                if child is not None and type(child) not in (str, int, float, bool):
+                if type(child) is Tensor:
+                    self._steps -= 1
+                    yield self._leaf(join(name, key), child, child_kind or kind)
+                elif child is not None and type(child) not in (str, int, float, bool):
                     yield from self.leaves(child, join(name, key), child_kind or kind, depth + 1)
             self._path.discard(id(value))
+
+    def _leaf(self, name: str, tensor: Tensor, kind: Kind | None) -> Leaf:
+        self._text -= len(name)
+        if len(name) > _MAX_NAME or self._text < 0:
+            raise FormatError(self._uri, f"its tensors have endless names ({name[:40]!r}...)", "save the state dict alone")
+        return Leaf(name, tensor, kind)
 
     def _children(self, value: Any) -> Iterator[tuple[str, Any, Kind | None]]:
         if type(value) is Table:

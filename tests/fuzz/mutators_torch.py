@@ -43,18 +43,11 @@ _SNIPPETS = (
     b"\x8b\xff\xff\xff\xff", b"\x8a\xff", b"X\xff\xff\xff\xff", b"I12\n", b"L" + b"9" * 60 + b"L\n", b"Fnan\n", b"S'a'\n", b"Va\\u00e9\n",
     b"g0\n", b"p7\n", b"P1\n", b"icollections\nOrderedDict\n", b"\x80\x05", b"\x82\x01", b"U\3abc", b"C\3abc", b"\x96" + b"\x01" + bytes(7),
 )  # fmt: skip
-_UNREADABLE_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    ValueError,
-    LookupError,
-    NotImplementedError,
-    EOFError,
-    OSError,
-    RuntimeError,
-)
+_UNREADABLE_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, LookupError, RuntimeError, EOFError, OSError)
 _UNREADABLE_PICKLE = (ValueError, struct.error, OverflowError, MemoryError, IndexError)
+_WORDS = (
+    "", "0", "1", "7", "weight", "state", "param_groups", "optimizer", "model", "\x1b[31m", "n" * 5000, "storage", "a.b", "new", "mean",
+)  # fmt: skip
 _CODE = b'class Net(Module):\n  __parameters__ = ["weight", ]\n  __buffers__ = ["table", ]\n'
 
 
@@ -246,26 +239,11 @@ def _rename(operations: list[bytes], rng: random.Random) -> list[bytes]:
 
 
 def _rewrite(operations: list[bytes], rng: random.Random) -> list[bytes]:
-    places = [at for at, operation in enumerate(operations) if operation[:1] == b"X"]
+    """Other text; seldom instead of the words that torch itself looks at."""
+    fixed = (text("storage"), text("cpu"), text("torch.sparse_coo"))
+    places = [at for at, operation in enumerate(operations) if operation[:1] == b"X" and (operation not in fixed or rng.random() < 0.1)]
     if places:
-        words = (
-            "new",
-            "running_mean",
-            "",
-            "0",
-            "1",
-            "7",
-            "weight",
-            "state",
-            "param_groups",
-            "optimizer",
-            "model",
-            "\x1b[31m",
-            "n" * 5000,
-            "storage",
-            "a.b",
-        )
-        operations[rng.choice(places)] = text(rng.choice(words))
+        operations[rng.choice(places)] = text(rng.choice(_WORDS))
     return operations
 
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tiny_models import safetensors_bytes, tensors_of, write_adapter, write_model
+
 from trimcache import scan
 from trimcache.sources.resolve import Resolution, resolve
 

@@ -46,6 +46,7 @@ def _preferred(*paths: str, **options: bool) -> list[str]:
         (["model.safetensors"], ["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"]),
         (["model.safetensors"], ["model-00001-of-00002.fp16.safetensors", "model-00002-of-00002.fp16.safetensors"]),
         (["model.bin"], ["model.fp16.safetensors"]),
+        (["x.safetensors"], ["x.pt", "x.jit", "x.pth.tar"]),
         (["v1.safetensors"], ["v1.ckpt", "v1-fp16.safetensors"]),
         (["model.safetensors"], ["model-Q4_K_M.gguf", "gguf/model-Q8_0.gguf"]),
         (["onnx/model.onnx", "onnx/model.onnx_data"], ["onnx/model_fp16.onnx", "onnx/model_fp16.onnx_data", "onnx/model_q4f16.onnx"]),

@@ -13,19 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from hub_server import Hub, git_sha1, serve
 from snapshot import contents
 from tiny_models import floats, safetensors_bytes, tensors_of
+
 from trimcache import scan
 from trimcache.bytesource import LocalFile
-from trimcache.catalog.reader import Catalog
-from trimcache.cli import main
-from trimcache.errors import NoWeightsError, SourceError
 from trimcache.sharing.sizes import disk_bytes
-from trimcache.sources.hf_cache import default_cache, with_default_cache
 from trimcache.sources.resolve import Resolution, resolve
 
 CONFIG = b'{"architectures": ["Tiny"]}'
@@ -105,9 +99,10 @@ def test_every_cached_revision_is_a_part_and_shared_blobs_count_once(hub: Hub, c
     hub.download(cache, "org/name")
     second = hub.push("org/name", {**model(a=1), "README.md": b"now with a card"})
     hub.download(cache, "org/name")
-    assert _names(_resolve(cache)) == sorted(
-        ["org/name@main", f"org/name@{first[:12]}"], key=lambda name: first if "main" not in name else second
-    )
+    assert {part.uri: part.name for part in _resolve(cache).parts} == {
+        f"hf://org/name@{first}": f"org/name@{first[:12]}",
+        f"hf://org/name@{second}": "org/name@main",
+    }
     catalog = scan(cache, tmp_path / "c")
     assert disk_bytes(catalog) == _physical(cache / "models--org--name" / "blobs")
     assert catalog.graph().total_bytes > int(disk_bytes(catalog) or 0)
@@ -246,7 +241,8 @@ def test_a_download_that_was_killed_is_an_error_of_its_revision_only(hub: Hub, c
     big = safetensors_bytes({"w": ("F32", (200_000,), floats(200_000))})
     hub.push("org/name", {**model(a=1), "second.safetensors": big}, ref="next")
     hub.stalled.add("second.safetensors")
-    code = f"from huggingface_hub import snapshot_download as d; d('org/name', revision='next', cache_dir={str(cache)!r}, endpoint={hub.url!r}, token=False)"
+    download = f"d('org/name', revision='next', cache_dir={str(cache)!r}, endpoint={hub.url!r}, token=False)"
+    code = f"from huggingface_hub import snapshot_download as d; {download}"
     client = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "HF_HUB_OFFLINE": "0"}, stderr=subprocess.DEVNULL)
     try:
         assert hub.stalling.wait(60)
@@ -369,96 +365,3 @@ def test_an_unmarked_repository_is_its_only_weights_or_each_of_them(hub: Hub, ca
         "org/two@main#large": ["README.md", "large.safetensors"],
         "org/two@main#small": ["README.md", "small.safetensors"],
     }
-
-
-# The command line and the default cache.
-
-
-def test_the_default_cache_is_that_of_the_client(tmp_path: Path) -> None:
-    code = "from trimcache.sources.hf_cache import default_cache; print(default_cache())"
-    for variables, expected in [
-        ({"HF_HOME": str(tmp_path)}, tmp_path / "hub"),
-        ({"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "x")}, tmp_path / "x"),
-    ]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGINGFACE_"))}
-        done = subprocess.run([sys.executable, "-c", code], env={**clean, **variables}, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == str(expected)
-
-
-def test_a_source_that_is_a_cache_stands_for_the_default(hub: Hub, cache: Path, tmp_path: Path) -> None:
-    hub.push("org/name", model(a=1))
-    hub.download(cache, "org/name")
-    assert with_default_cache([str(cache)]) == [str(cache)]
-    assert with_default_cache([str(cache / "models--org--name")]) == [str(cache / "models--org--name")]
-    assert with_default_cache([str(tmp_path / "models")]) == [str(tmp_path / "models"), str(default_cache())]
-
-
-def test_the_command_line(
-    hub: Hub, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    hub.push("org/name", model(a=1))
-    hub.download(cache, "org/name")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
-    assert main(["scan", "--hf-cache", "-o", str(tmp_path / "c"), "--json"]) == 0
-    assert '"org/name@main"' in capsys.readouterr().out
-    assert main(["scan", "-o", str(tmp_path / "c")]) == 2
-    assert "name a SOURCE, or use --hf-cache" in capsys.readouterr().err
-    assert main(["scan", str(cache), "-o", str(tmp_path / "c"), "--weights", "some"]) == 2
-    assert "choose one of preferred, all" in capsys.readouterr().err
-
-
-def test_a_default_cache_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "nowhere"))
-    assert main(["scan", "--hf-cache", "-o", str(tmp_path / "c")]) == 2
-    assert str(tmp_path / "nowhere") in capsys.readouterr().err
-
-
-# Properties.
-
-_LAYOUTS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=5)
-
-
-def _write(cache: Path, layout: list[tuple[int, int, bool]]) -> None:
-    """Revisions of repositories whose files are blobs of few contents, linked or in place."""
-    for number, (repo_number, seed, linked) in enumerate(layout):
-        repo = cache / f"models--org--m{repo_number}"
-        snapshot = repo / "snapshots" / f"{number:040x}"
-        snapshot.mkdir(parents=True)
-        (repo / "blobs").mkdir(exist_ok=True)
-        for name, data in model(a=seed).items():
-            path = snapshot / name
-            path.parent.mkdir(exist_ok=True)
-            if not linked:
-                path.write_bytes(data)
-                continue
-            blob = repo / "blobs" / hashlib.sha256(data).hexdigest()
-            blob.write_bytes(data)
-            path.symlink_to(os.path.relpath(blob, path.parent))
-
-
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(layout=_LAYOUTS)
-def test_no_byte_on_disk_counts_twice_and_files_add_up(
-    layout: list[tuple[int, int, bool]], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    root = tmp_path_factory.mktemp("layout")
-    _write(root / "hub", layout)
-    catalog = scan(root / "hub", root / "c")
-    assert len(catalog.parts) == len(layout)
-    assert disk_bytes(catalog) == _physical(root / "hub")
-    _check_sums(catalog)
-
-
-def _check_sums(catalog: Catalog) -> None:
-    sums: Counter[str] = Counter()
-    for row in catalog.table("files", ["nbytes"]).to_pylist():
-        sums[row["part"]] += row["nbytes"]
-    graph = catalog.graph(incomplete=True)
-    assert {part.name: sums[part.part] for part in catalog.parts} == dict(zip(graph.model_names, graph.model_bytes.tolist(), strict=True))
-
-
-def test_an_empty_cache(cache: Path) -> None:
-    cache.mkdir()
-    [error] = _resolve(cache).errors
-    assert isinstance(error, NoWeightsError)
-    assert isinstance(error, SourceError)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tiny_models import safetensors_bytes, tensors_of, write_adapter, write_model
+
 from trimcache import scan
 from trimcache.bytesource import ByteSource, PartFiles
 from trimcache.catalog.models import Model

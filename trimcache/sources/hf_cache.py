@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,28 +79,41 @@ class _BlobLinks:
     notes: list[str]
     broken: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._blobs = str(self.repo / "blobs")
+        self._blobs_is_link = os.path.islink(self._blobs)
+
     def follow(self, entry: os.DirEntry[str]) -> tuple[str, str | None] | None:
-        target = Path(os.path.realpath(entry.path))
+        # No folder on the way to a snapshot's entry is a link, so that .. means what it says.
+        blob = os.path.normpath(os.path.join(os.path.dirname(entry.path), os.readlink(entry.path)))
+        folder, name = os.path.split(blob)
+        known_hash = _known_hash(name) if folder == self._blobs else None
+        if folder == self._blobs and not self._blobs_is_link and _is_regular(blob):
+            return blob, known_hash
+        target = Path(os.path.realpath(blob))
         if not target.exists():
             self.broken.append(os.path.relpath(entry.path, self.snapshot))
             return None
         allowed = (self.repo / "blobs", self.repo.parent / "blobs", self.snapshot)
-        if not any(target.is_relative_to(folder) for folder in allowed):
+        if not any(target.is_relative_to(place) for place in allowed):
             self.notes.append(f"{entry.path}: skipped, a link that leaves the cache's blobs (to {target})")
             return None
         if not target.is_file():
             self.notes.append(f"{entry.path}: skipped, a link to something that is not a file")
             return None
-        return str(target), self._known_hash(entry)
+        return str(target), known_hash
 
-    def _known_hash(self, entry: os.DirEntry[str]) -> str | None:
-        """From the name of the blob in the repository. The name of a shared blob is a Xet hash, which is no hash of the bytes."""
-        blob = Path(os.path.normpath(Path(entry.path).parent / os.readlink(entry.path)))
-        if blob.parent.name == "blobs" and blob.parent.parent.name == self.repo.name:
-            for pattern, algorithm in _KNOWN_HASHES:
-                if pattern.fullmatch(blob.name):
-                    return f"{algorithm}:{blob.name}"
-        return None
+
+def _known_hash(blob: str) -> str | None:
+    """From the name of a blob of the repository. The name of a shared blob is a Xet hash, which is no hash of the bytes."""
+    return next((f"{algorithm}:{blob}" for pattern, algorithm in _KNOWN_HASHES if pattern.fullmatch(blob)), None)
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def parts_of_repo(path: Path, listing: Listing, *, only: str | None = None, weights: str = "preferred") -> Iterator[PartSpec]:

@@ -15,7 +15,7 @@ FAMILIES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     for family, pattern in (
         ("openvino", r"(?:^|/)openvino[^/]*\.(?:bin|xml)$"),  # before torch: its .bin is no pickle
         ("safetensors", r"\.safetensors$"),
-        ("torch", r"\.(?:bin|pt|pth|ckpt)$"),
+        ("torch", r"\.(?:bin|ckpt|jit|pth?(?:\.tar)?)$"),
         ("gguf", r"\.gguf$"),
         ("onnx", r"\.onnx(?:[._]data(?:_\d+)?)?$"),
         ("numpy", r"\.npz$"),
@@ -95,12 +95,12 @@ def weight_format(path: str, readable: tuple[str, ...] = ()) -> str | None:
         readable: file endings for which an extractor is installed; those of no known family make ``other``.
     """
     name = path.lower()
-    if name.endswith(".json") or is_training_state(path):
+    if name.endswith(".json"):
         return None
-    for family, pattern in FAMILIES:
-        if pattern.search(name):
-            return family
-    return OTHER_FAMILY if readable and name.endswith(readable) else None
+    found = next((family for family, pattern in FAMILIES if pattern.search(name)), None)
+    if found is None and readable and name.endswith(readable):
+        found = OTHER_FAMILY
+    return None if found is None or is_training_state(path) else found
 
 
 def is_readable(path: str, family: str, readable: tuple[str, ...]) -> bool:
@@ -143,7 +143,11 @@ def classify(path: str, family: str, *, pipeline: bool = False) -> WeightFile:
     at = next((index for index, piece in enumerate(folders) if piece.lower() in COPY_FOLDERS), None)
     component = "/".join(folders if at is None else folders[:at])
     base = without_shard(name)
-    base = re.sub(r"\.onnx(?:[._]data(?:_\d+)?)?$", "", base, flags=re.IGNORECASE) if family == "onnx" else base.rpartition(".")[0]
+    base = (
+        re.sub(r"\.onnx(?:[._]data(?:_\d+)?)?$", "", base, flags=re.IGNORECASE)
+        if family == "onnx"
+        else base.removesuffix(".tar").rpartition(".")[0]
+    )
     if family == "gguf":
         return WeightFile(family, None, "", base, _rank(family, "", copy=False))
     original = _ORIGINAL.search(path)
