@@ -61,6 +61,7 @@ def _bytes_of(tensor: Any) -> Callable[[ByteSource], memoryview]:
 
         flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
         # numpy has no bfloat16 or float8, so the bytes are viewed before they cross.
-        return memoryview(flat.view(torch.uint8).numpy()).cast("B")
+        # One element counts as contiguous whatever its stride, but only a stride of 1 can be viewed.
+        return memoryview(flat.as_strided(flat.shape, (1,)).view(torch.uint8).numpy()).cast("B")
 
     return canonical

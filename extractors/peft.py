@@ -35,7 +35,7 @@ class PeftExtractor:
     def extract(self, source: ByteSource, files: PartFiles) -> Extraction:
         config = read_config(files)
         extraction = _weights_reader(source).extract(source, files)
-        tensors = tuple(replace(tensor, kind=Kind.ADAPTER) for tensor in extraction.tensors)
+        tensors = tuple(tensor._replace(kind=Kind.ADAPTER) for tensor in extraction.tensors)
         base, revision = config.get("base_model_name_or_path"), config.get("revision")
         return replace(
             extraction,

@@ -44,5 +44,6 @@ def contents(data: bytes, name: str = "model.pt") -> dict[str, tuple[str, tuple[
 def truth(tensor: torch.Tensor) -> tuple[str, tuple[int, ...], bytes]:
     """The same of a tensor in memory."""
     plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    raw = plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
+    # One element is contiguous whatever its stride, and only a stride of 1 can be viewed as bytes.
+    raw = plain.as_strided((plain.numel(),), (1,)).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
     return normalize_dtype(str(tensor.dtype)), tuple(tensor.shape), raw

@@ -135,33 +135,35 @@ def _add_file(
     gap_kind = Kind.HEADER if file_format is not None or ranges else Kind.FILE
     tiles = tile(source.size, ranges, gap_kind, source.uri)
     hashed = hashing.engine.hash_extents(source, tiles)
-    by_range = {(extent.offset, extent.nbytes): result for extent, result in zip(tiles, hashed, strict=True)}
+    by_range: dict[tuple[int | None, int], Hashed] = {(tile.offset, tile.nbytes): one for tile, one in zip(tiles, hashed, strict=True)}
 
     for rules, cutter, extents in zip(hashing.rules, hashing.cutter_of, (record.extents, *record.also), strict=True):
         blocks = list(blocks_at(rules.granularity, tiles, hashed, cutter, hashing.engine.algorithm))
+        offsets, sizes, digests, kinds = zip(*blocks, strict=True) if blocks else ((), (), (), ())
         extents.file.extend([path] * len(blocks))
         extents.ordinal.extend(range(len(blocks)))
-        extents.offset.extend(block.offset for block in blocks)
-        extents.nbytes.extend(block.nbytes for block in blocks)
-        extents.block.extend(block.digest for block in blocks)
-        extents.kind.extend(block.kind.value for block in blocks)
-    for tensor in tensors:
-        same_range = by_range.get((tensor.offset, tensor.nbytes)) if tensor.offset is not None else None
-        result = same_range or hashing.of_tensor(source, tensor)
-        columns.file.append(path)
-        columns.name.append(tensor.name)
-        columns.kind.append(tensor.kind.value)
-        columns.dtype.append(tensor.dtype)
-        columns.shape.append(tensor.shape)
-        columns.offset.append(tensor.offset)
-        columns.nbytes.append(tensor.nbytes)
-        columns.digest.append(result.digest)
-        columns.constant.append(result.constant)
+        extents.offset.extend(offsets)
+        extents.nbytes.extend(sizes)
+        extents.block.extend(digests)
+        extents.kind.extend(kinds)
+    results = [by_range.get((tensor.offset, tensor.nbytes)) or hashing.of_tensor(source, tensor) for tensor in tensors]
+    columns.file.extend([path] * len(tensors))
+    columns.name.extend([tensor.name for tensor in tensors])
+    columns.kind.extend([tensor.kind for tensor in tensors])
+    columns.dtype.extend([tensor.dtype for tensor in tensors])
+    columns.shape.extend([tensor.shape for tensor in tensors])
+    columns.offset.extend([tensor.offset for tensor in tensors])
+    columns.nbytes.extend([tensor.nbytes for tensor in tensors])
+    columns.digest.extend([result.digest for result in results])
+    columns.constant.extend([result.constant for result in results])
+
+
+_ITEMSIZES = {dtype: max(1, bits // 8) for dtype, bits in DTYPE_BITS.items()}
 
 
 def itemsize(dtype: str) -> int:
     """Whole bytes of one element; 1 for types without a fixed width and for packed ones."""
-    return max(1, DTYPE_BITS.get(dtype, 0) // 8)
+    return _ITEMSIZES.get(dtype, 1)
 
 
 def tensor_extent(tensor: TensorRef, offset: int) -> Extent:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from trimcache.bytesource import ByteSource, PartFiles
 
@@ -21,9 +22,8 @@ class Kind(StrEnum):
     FILE = "file"  # a file without tensors: tokenizer, configuration, licence
 
 
-@dataclass(frozen=True, slots=True)
-class TensorRef:
-    """One named tensor of a file.
+class TensorRef(NamedTuple):
+    """One named tensor of a file. A tuple, because a scan makes one for each of millions of tensors.
 
     Attributes:
         name: the name the file gives it.
@@ -76,6 +76,10 @@ class Extractor(Protocol):
         format: the name shown to users and stored in catalogs.
         suffixes: file endings, lower case with the dot, by which files of this format are offered to the extractor.
         priority: higher is asked first when several extractors share a suffix.
+
+    A format whose models are folders without a ``config.json`` may add ``markers: ClassVar[tuple[str, ...]]``: globs for the names of
+    files that are in every such folder, case counts. A folder with such a file is one part if a file with one of ``suffixes`` is in or
+    below it; without markers, every weight file there is a part of its own.
     """
 
     format: ClassVar[str]
@@ -93,6 +97,20 @@ class Extractor(Protocol):
             FormatError: the bytes break the rules of the format.
         """
         ...
+
+
+def path_of(source: ByteSource, files: PartFiles) -> str:
+    """The path in its part of the file that an extractor was handed; the end of its URI if the part does not list it.
+
+    A URI alone does not tell: in a cache it ends in the hash of a blob. Of files that are one blob, the first is meant.
+    """
+    names = files.names()
+    likely = [path for path in names if source.uri.endswith(f"/{path}")]
+    for path in dict.fromkeys((*likely, *names)):
+        with files.open(path) as other:
+            if other.uri == source.uri:
+                return path
+    return source.uri.rpartition("/")[2]
 
 
 class ObjectExtractor(Protocol):
@@ -120,6 +138,7 @@ _BUFFER_NAME = re.compile(
 _PARAMETER_DTYPES_EXCLUDED = frozenset({"bool"})
 
 
+@lru_cache(maxsize=1 << 16)  # the models of a family repeat the same names
 def kind_of(name: str, dtype: str) -> Kind:
     """PARAMETER or BUFFER, judged by the name a file gives a tensor.
 

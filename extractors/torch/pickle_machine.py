@@ -70,13 +70,9 @@ class PickleMachine:
             pos += 1
             if len(stack) < needs[code]:
                 self._fail("takes more values than it made")
-            if code == binput or code == long_binput:  # noqa: PLR1714 - a tuple would be made for every opcode
-                if code == binput:
-                    index = buf[pos]
-                    pos += 1
-                else:
-                    index = _U32(buf, pos)[0]
-                    pos += 4
+            if code == long_binput:
+                index = _U32(buf, pos)[0]
+                pos += 4
                 if index == len(memo):
                     memo.append(stack[-1])
                     held += 8
@@ -86,6 +82,9 @@ class PickleMachine:
                 index = buf[pos]
                 pos += 1
                 stack.append(memo[index] if index < len(memo) else self._get(index))
+            elif code == binput:
+                self._put(buf[pos], stack[-1])
+                pos += 1
             elif code == long_binget:
                 index = _U32(buf, pos)[0]
                 pos += 4

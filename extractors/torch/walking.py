@@ -132,7 +132,7 @@ def entries(table: Table) -> Iterator[tuple[str, Any]]:
 def key_text(key: Any, position: int) -> str:
     """A dictionary key as a piece of a name; one that is no text or number is called by its position."""
     if type(key) is str:
-        return key.encode("utf-8", "backslashreplace").decode("utf-8")
+        return key if key.isascii() else key.encode("utf-8", "backslashreplace").decode("utf-8")
     if type(key) is bytes:
         return key.decode("latin-1")
     if type(key) in (int, bool) and -(2**64) < key < 2**64:

@@ -167,7 +167,8 @@ class ZipArchive:
     def _check_order(self, directory: int) -> None:
         """Entries lie one behind another: none overlaps the next or the directory (which is how ZIP bombs are packed densest)."""
         in_order = sorted(self.entries.values(), key=lambda entry: entry.header)
-        for entry, end in zip(in_order, [*(entry.header for entry in in_order[1:]), directory], strict=True):
+        ends = [*(entry.header for entry in in_order), directory][1:]
+        for entry, end in zip(in_order, ends, strict=True):
             if entry.header + _LOCAL.size + len(entry.raw_name) + entry.stored_nbytes > end:
                 self._fail(f"the entry {entry.name[:80]!r} overlaps what lies behind it")
             entry.end = end

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from contract.extractor_contract import Expected, ExtractorContract, Sample
 from contract.range_only import RangeOnlyPart
 from tiny_models import floats, safetensors_bytes, write_adapter
 
 from extractors.peft import PeftExtractor
-from trimcache.errors import FormatError
+from trimcache.errors import FormatError, NoWeightsError
 from trimcache.tensors import Extraction, Kind
 
 _LORA = {
@@ -23,14 +25,27 @@ _LORA = {
 _WEIGHTS = safetensors_bytes(_LORA)
 
 
+_AS_TORCH = {name: torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(shape) for name, (_, shape, data) in _LORA.items()}
+
+
 class TestPeft(ExtractorContract):
     def make_extractor(self) -> PeftExtractor:
         return PeftExtractor()
 
     def write_valid(self, folder: Path) -> Sequence[Sample]:
-        write_adapter(folder, "org/base", _LORA, revision="main")
         expected = {name: Expected("float32", shape, data, Kind.ADAPTER) for name, (_, shape, data) in _LORA.items()}
-        return [Sample(folder / "adapter_model.safetensors", expected)]
+        write_adapter(folder / "new", "org/base", _LORA, revision="main")
+        write_adapter(folder / "old", "org/base", _LORA)
+        (folder / "old" / "adapter_model.safetensors").unlink()
+        torch.save(_AS_TORCH, folder / "old" / "adapter_model.bin")
+        return [Sample(folder / "new" / "adapter_model.safetensors", expected), Sample(folder / "old" / "adapter_model.bin", expected)]
+
+    def _extract(self, name: str, part: RangeOnlyPart) -> Extraction:
+        # A damaged .bin may no longer look like a torch file.
+        try:
+            return super()._extract(name, part)
+        except NoWeightsError as error:
+            raise FormatError(error.subject, error.problem, error.fix) from error
 
     def extract_with(self, config: bytes) -> Extraction:
         return self.extract_bytes(_WEIGHTS, "adapter_model.safetensors", {"adapter_config.json": config})
@@ -73,3 +88,18 @@ class TestPeft(ExtractorContract):
         """They are parts of their own; a configuration in one says nothing of the part that is read."""
         part = RangeOnlyPart({"original/adapter_config.json": b"{}", "original/adapter_model.safetensors": _WEIGHTS})
         assert not self.make_extractor().claims("original/adapter_model.safetensors", part)
+
+    @pytest.mark.parametrize("options", [{}, {"_use_new_zipfile_serialization": False}], ids=["zip", "old"])
+    def test_torch_weights_are_known_by_their_bytes(self, options: dict[str, bool]) -> None:
+        buffer = io.BytesIO()
+        torch.save(_AS_TORCH, buffer, **options)
+        for name in ("adapter_model.bin", "adapter_model.safetensors"):  # a blob of a cache may have any name
+            found = self.extract_bytes(buffer.getvalue(), name, {"adapter_config.json": b"{}"})
+            assert {tensor.name for tensor in found.tensors} == set(_LORA)
+
+    def test_what_the_configuration_says_is_kept(self) -> None:
+        mapping = {"base_model_class": "TinyModel", "parent_library": "tiny"}
+        config = {"peft_type": "IA3", "task_type": None, "auto_mapping": mapping, "base_model_name_or_path": None}
+        found = self.extract_with(json.dumps(config).encode())
+        assert found.declared_base is None
+        assert dict(found.metadata) == {"peft_type": "IA3", **mapping}

@@ -45,6 +45,7 @@ def test_damaged_files_are_refused_in_one_line_or_read(file_format: str) -> None
     _check(_campaign(file_format, _INPUTS, seed=1), _INPUTS)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("file_format", sorted(FILE_NAMES))
 @pytest.mark.parametrize("seed", range(2, 6))

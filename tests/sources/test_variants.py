@@ -116,6 +116,18 @@ def test_the_data_of_an_onnx_file_belongs_to_it(tmp_path: Path) -> None:
     assert {part.name: len(part.files) for part in parts} == {"x.onnx": 2, "y.onnx": 2, "z.onnx": 1}
 
 
+def test_a_named_file_brings_its_shards_and_data(tmp_path: Path) -> None:
+    shelf = _write(tmp_path / "shelf", "b.gguf", "b-00001-of-00002.gguf", "b-00002-of-00002.gguf", "x.onnx", "x.onnx.data")
+    walked = {part.uri: (part.name, part.files) for part in resolve([str(shelf)]).parts}
+    assert sorted(name for name, _ in walked.values()) == ["b.gguf", "b.gguf", "x.onnx"]
+    for name in ("b.gguf", "b-00001-of-00002.gguf", "b-00002-of-00002.gguf", "x.onnx"):
+        [part] = resolve([str(shelf / name)]).parts
+        assert walked[part.uri] == (part.name, part.files)
+    (shelf / "b-00001-of-00002.gguf").unlink()
+    [error] = resolve([str(shelf / "b-00002-of-00002.gguf")]).errors
+    assert "b-00001-of-00002.gguf is missing" in str(error)
+
+
 def test_prune_forgets_variants_that_are_gone(tmp_path: Path) -> None:
     _write(write_model(tmp_path / "zoo" / "m", WEIGHTS), "pytorch_model.bin")
     scan(tmp_path / "zoo", tmp_path / "c", weights="all")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimcache.blocks.digests import DigestAlgorithm, Hasher
 from trimcache.blocks.pieces import PieceList, Pieces
@@ -29,8 +30,7 @@ _MAX_AHEAD = 4
 Cutter = Callable[[Extent], Pieces | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Hashed:
+class Hashed(NamedTuple):
     """What hashing found in one extent.
 
     Attributes:
@@ -108,14 +108,11 @@ class Engine:
         """Hash extents that lie back to back in ``buffer``."""
         results = []
         begin = 0
+        digest_of = self.algorithm.of
         for extent in run:
             data = buffer[begin : begin + extent.nbytes]
             begin += extent.nbytes
-            pieces = self._start_pieces(extent)
-            for piece in pieces:
-                if piece is not None:
-                    piece.update(data)
-            results.append(Hashed(self.algorithm.of(data), is_constant(data, extent.itemsize), _finish(pieces)))
+            results.append(Hashed(digest_of(data), is_constant(data, extent.itemsize), self._cut(extent, data) if self.cutters else ()))
         self._done(begin)
         return results
 
@@ -141,6 +138,13 @@ class Engine:
         if hashing is not None:
             hashing.result()
         return stream.finish()
+
+    def _cut(self, extent: Extent, data: memoryview) -> tuple[PieceList | None, ...]:
+        pieces = self._start_pieces(extent)
+        for piece in pieces:
+            if piece is not None:
+                piece.update(data)
+        return _finish(pieces)
 
     def _start_pieces(self, extent: Extent) -> tuple[Pieces | None, ...]:
         return tuple(cutter(extent) for cutter in self.cutters)

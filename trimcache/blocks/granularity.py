@@ -13,7 +13,7 @@ twice for them. All other blocks are named by the digest of their bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimcache.blocks.digests import DigestAlgorithm
 from trimcache.blocks.engine import Cutter, Hashed
@@ -35,8 +35,7 @@ PARAMETERS: dict[str, dict[str, int]] = {
 GRANULARITIES: tuple[str, ...] = tuple(PARAMETERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One extent at one granularity: a byte range of a file and the digest that names its block."""
 
     offset: int
@@ -104,8 +103,11 @@ def blocks_at(
     if granularity == "layer":
         yield from _layers(tiles, hashed, algorithm)
         return
+    if cutter_index is None:
+        yield from (Block(tile.offset, tile.nbytes, result.digest, tile.kind) for tile, result in zip(tiles, hashed, strict=True))
+        return
     for tile, result in zip(tiles, hashed, strict=True):
-        pieces = result.pieces[cutter_index] if cutter_index is not None else None
+        pieces = result.pieces[cutter_index]
         if pieces is None:
             yield Block(tile.offset, tile.nbytes, result.digest, tile.kind)
             continue

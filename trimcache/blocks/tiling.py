@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trimcache.errors import FormatError
 from trimcache.tensors import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """Bytes ``[offset, offset + nbytes)`` of a file, all of one kind.
 
     Attributes:

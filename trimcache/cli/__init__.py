@@ -5,6 +5,7 @@ stdout carries results (with ``--json``, data and only data), stderr carries pro
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -77,4 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the console script."""
+    # A scan makes millions of small objects and no cycles: looking for cycles among them at the default rate takes a tenth of its time.
+    gc.set_threshold(100_000, 50, 50)
     sys.exit(main())

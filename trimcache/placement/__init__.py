@@ -17,9 +17,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trimcache.placement._kernels import compile_kernels, needs_compilation
+    from trimcache.placement._jit import compile_kernels, needs_compilation
     from trimcache.placement.demand import Demand
     from trimcache.placement.evaluate import hit_ratio
+    from trimcache.placement.prefix_reach import PrefixReach
     from trimcache.placement.problem import PlacementProblem
     from trimcache.placement.reach import Reach
     from trimcache.placement.registry import algorithm_names, place
@@ -29,11 +30,12 @@ _HOMES = {
     "Demand": "demand",
     "Placement": "result",
     "PlacementProblem": "problem",
+    "PrefixReach": "prefix_reach",
     "Reach": "reach",
     "algorithm_names": "registry",
-    "compile_kernels": "_kernels",
+    "compile_kernels": "_jit",
     "hit_ratio": "evaluate",
-    "needs_compilation": "_kernels",
+    "needs_compilation": "_jit",
     "place": "registry",
 }
 
@@ -41,6 +43,7 @@ __all__ = [
     "Demand",
     "Placement",
     "PlacementProblem",
+    "PrefixReach",
     "Reach",
     "algorithm_names",
     "compile_kernels",

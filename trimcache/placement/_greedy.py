@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trimcache._atoms import transpose
 from trimcache.graph import ModelBlockGraph
 from trimcache.placement import _kernels
+from trimcache.placement._instance import Instance
 from trimcache.placement._kernels import read_only
+from trimcache.placement._pairs import rows_of
 from trimcache.placement.evaluate import Held
-from trimcache.placement.problem import PlacementProblem
 
-__all__ = ["Cost", "charge_full_models", "charge_missing_atoms", "greedy_by_gain"]
+__all__ = ["Cost", "PairIndex", "charge_full_models", "charge_missing_atoms", "greedy_by_gain", "greedy_by_ratio", "index_pairs"]
+
+_BATCH = 50_000  # pairs on the heap at once: 12 bytes each, within a core's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +29,26 @@ class Cost:
         private_bytes: int64[I].
         shared_ptr, shared_atoms: CSR model -> shared atoms, int64[I+1] and int32[n].
         shared_bytes: int64[S].
+        rank: int64[A], number of each atom among the shared ones, -1 for private ones; None: nothing is shared.
     """
 
     private_bytes: NDArray[np.int64]
     shared_ptr: NDArray[np.int64]
     shared_atoms: NDArray[np.int32]
     shared_bytes: NDArray[np.int64]
+    rank: NDArray[np.int64] | None = None
+
+    def start(self, instance: Instance) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """What servers hold and have free when only pins are placed: uint8[S, M], int64[M]."""
+        resident = np.zeros((self.shared_bytes.size, instance.problem.n_servers), dtype=np.uint8)
+        if self.rank is None:  # every pinned model pays in full
+            ends, models = instance.pinned
+            paid = np.concatenate(([0], np.cumsum(self.private_bytes[models])))
+            return resident, instance.problem.capacity_bytes - (paid[ends[1:]] - paid[ends[:-1]])
+        for m, atoms in instance.resident.items():
+            rank = self.rank[atoms]
+            resident[rank[rank >= 0], m] = 1
+        return resident, instance.free_bytes.copy()
 
 
 def charge_missing_atoms(graph: ModelBlockGraph) -> Cost:
@@ -44,6 +63,7 @@ def charge_missing_atoms(graph: ModelBlockGraph) -> Cost:
         kept[atoms.indptr],
         rank[atoms.indices[keep]].astype(np.int32),
         atoms.atom_bytes[shared],
+        np.where(shared, rank, -1),
     )
 
 
@@ -54,35 +74,69 @@ def charge_full_models(graph: ModelBlockGraph) -> Cost:
     return Cost(full, np.zeros(graph.n_models + 1, dtype=np.int64), nothing.astype(np.int32), nothing)
 
 
-def greedy_by_gain(problem: PlacementProblem, cost: Cost) -> Held:
-    """The placement of the greedy by largest gain under ``cost``."""
-    demand, reach = problem.demand, problem.reach
-    indptr, weight = read_only(reach.indptr, np.int64), read_only(demand.weight, np.int64)
-    pairs = _kernels.index_pairs(
-        read_only(demand.model, np.int32),
-        indptr,
-        read_only(reach.servers, np.int32),
-        weight,
-        problem.n_servers,
-        problem.n_models,
+@dataclass(frozen=True, eq=False)
+class PairIndex:
+    """Pairs (server, model) with a request between them, as ``_kernels.index_pairs`` returns them; ``gain`` is not to be changed."""
+
+    row_weight: NDArray[np.int64]
+    row_ptr: NDArray[np.int64]
+    row_pair: NDArray[np.int32]
+    server: NDArray[np.int32]
+    model: NDArray[np.int32]
+    pair_ptr: NDArray[np.int64]
+    pair_rows: NDArray[np.int32]
+    gain: NDArray[np.int64]
+
+
+def index_pairs(instance: Instance) -> PairIndex:
+    """The pairs of an instance: O(R + E)."""
+    arrays = _kernels.index_pairs(
+        read_only(instance.model, np.int32),
+        read_only(instance.start, np.int64),
+        read_only(instance.stop, np.int64),
+        read_only(instance.pool, np.int32),
+        read_only(instance.weight, np.int64),
+        instance.problem.n_servers,
+        instance.problem.n_models,
     )
-    server, model, pair_ptr, pair_requests, entry_pair, gain = pairs
-    placed = _kernels.greedy(
-        read_only(server, np.int32),
-        read_only(model, np.int32),
-        read_only(pair_ptr, np.int64),
-        read_only(pair_requests, np.int32),
-        read_only(entry_pair, np.int32),
-        read_only(gain, np.int64),
-        indptr,
-        weight,
-        read_only(problem.capacity_bytes, np.int64),
+    return PairIndex(*arrays)
+
+
+def greedy_by_gain(instance: Instance, cost: Cost, index: PairIndex | None = None) -> Held:
+    """The placement of the greedy by largest gain under ``cost``, with the pins."""
+    return _greedy(_kernels.greedy, instance, cost, index, _BATCH)
+
+
+def greedy_by_ratio(instance: Instance, cost: Cost, index: PairIndex | None = None) -> Held:
+    """The placement of the greedy by largest gain per new byte under ``cost``, with the pins."""
+    from trimcache.placement._kernels_ratio import greedy_ratio
+
+    n_shared = cost.shared_bytes.size
+    holders_ptr, holders = transpose(cost.shared_ptr, cost.shared_atoms, n_shared)
+    tail = (read_only(holders_ptr, np.int64), read_only(holders, np.int32), instance.problem.n_models)
+    return _greedy(greedy_ratio, instance, cost, index, *tail)
+
+
+def _greedy(kernel: Any, instance: Instance, cost: Cost, index: PairIndex | None, *tail: Any) -> Held:
+    pairs = index_pairs(instance) if index is None else index
+    resident, free = cost.start(instance)
+    placed = kernel(
+        read_only(pairs.row_weight, np.int64),
+        read_only(pairs.row_ptr, np.int64),
+        read_only(pairs.row_pair, np.int32),
+        read_only(pairs.server, np.int32),
+        read_only(pairs.model, np.int32),
+        read_only(pairs.pair_ptr, np.int64),
+        read_only(pairs.pair_rows, np.int32),
+        pairs.gain if index is None else pairs.gain.copy(),
+        free,
+        resident,
         read_only(cost.private_bytes, np.int64),
         read_only(cost.shared_ptr, np.int64),
         read_only(cost.shared_atoms, np.int32),
         read_only(cost.shared_bytes, np.int64),
+        *tail,
     )
-    order = np.lexsort((model[placed], server[placed]))
-    ends = np.zeros(problem.n_servers + 1, dtype=np.int64)
-    np.cumsum(np.bincount(server[placed], minlength=problem.n_servers), out=ends[1:])
-    return ends, model[placed][order]
+    problem = instance.problem
+    keys = pairs.server[placed].astype(np.int64) * max(problem.n_models, 1) + pairs.model[placed]
+    return rows_of(np.sort(np.concatenate([keys, problem.pinned])), problem.n_servers, problem.n_models)

@@ -1,226 +1,273 @@
-"""The compiled inner loops of placement, and the question whether they are compiled yet.
-
-numba compiles each function once and caches it on disk. Every array goes in read-only and contiguous, so there is one
-compiled version of each. The first call after installation compiles; ``compile_kernels`` does it in advance.
-"""
+"""The compiled loops of the greedy algorithms and of the recount."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numba import njit, types
 
-__all__ = ["KERNELS", "compile_kernels", "needs_compilation", "read_only"]
+from trimcache.placement._jit import I4, I8, W8, WU1, N, compile_kernels, helper, jit, needs_compilation, read_only
 
+__all__ = ["compile_kernels", "greedy", "index_pairs", "missing_bytes", "needs_compilation", "read_only", "served_weight", "union_bytes"]
 
-def read_only(array: Any, dtype: type[np.generic]) -> Any:
-    """A contiguous read-only view of ``array`` (a copy only where the type differs): what every kernel takes."""
-    view = np.ascontiguousarray(array, dtype=dtype).view()
-    view.flags.writeable = False
-    return view
+_BUCKETS = 4096  # by the leading bits of the gain: an exponent and six bits of it
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder to cache in: compile once a process instead
-        return njit(nogil=True)(function)
-
-
-@_jit
-def index_pairs(request_model, indptr, servers, weight, n_servers, n_models):  # type: ignore[no-untyped-def]
+@jit(I4, I8, I8, I4, I8, N, N)
+def index_pairs(request_model, start, stop, pool, weight, n_servers, n_models):  # type: ignore[no-untyped-def]
     """Candidate pairs (server, model) with a request between them, with their requests and gains.
 
     Args:
-        request_model int32[R], indptr int64[R+1], servers int32[E]: the reach; weight int64[R]: the demand.
+        request_model int32[R], start, stop int64[R], pool int32[n]: the reach; weight int64[R]: the demand.
 
     Returns:
-        pair_server int32[P], pair_model int32[P], pair_ptr int64[P+1] and pair_requests int32[E] (requests of each
-        pair), entry_pair int32[E] (the pair of each reach entry), gain int64[P].
+        Requests renumbered so that those of one model are neighbours (hot loops then stay within a model):
+        row_weight int64[R], row_ptr int64[R+1] and row_pair int32[E], the pairs that can serve each; and pairs, those of a
+        model neighbours: pair_server int32[P], pair_model int32[P], pair_ptr int64[P+1] and pair_rows int32[E],
+        the requests of each, gain int64[P].
     """
     n_requests = request_model.size
-    n_entries = servers.size
-    start = np.zeros(n_models + 1, np.int64)
+    first = np.zeros(n_models + 1, np.int64)
+    n_entries = 0
     for r in range(n_requests):
-        start[request_model[r] + 1] += 1
+        if weight[r] > 0 and stop[r] > start[r]:
+            first[request_model[r] + 1] += 1
+            n_entries += stop[r] - start[r]
     for i in range(n_models):
-        start[i + 1] += start[i]
-    by_model = np.empty(n_requests, np.int32)
-    fill = start[:-1].copy()
+        first[i + 1] += first[i]
+    n_rows = first[n_models]
+    by_model = np.empty(n_rows, np.int32)
+    fill = first[:-1].copy()
     for r in range(n_requests):
-        i = request_model[r]
-        by_model[fill[i]] = r
-        fill[i] += 1
+        if weight[r] > 0 and stop[r] > start[r]:
+            i = request_model[r]
+            by_model[fill[i]] = r
+            fill[i] += 1
 
-    pair_at = np.full(n_servers, -1, np.int64)  # pair of each server with the model in hand, if >= its first pair
-    entry_pair = np.empty(n_entries, np.int32)
+    row_weight = np.empty(n_rows, np.int64)
+    row_ptr = np.empty(n_rows + 1, np.int64)
+    row_ptr[0] = 0
+    row_pair = np.empty(n_entries, np.int32)
+    pair_rows = np.empty(n_entries, np.int32)
     pair_server = np.empty(n_entries, np.int32)
     pair_model = np.empty(n_entries, np.int32)
+    pair_ptr = np.empty(n_entries + 1, np.int64)
+    pair_ptr[0] = 0
+    gain = np.empty(n_entries, np.int64)
+    pair_at = np.full(n_servers, -1, np.int64)  # pair of each server with the model in hand, if >= its first pair
+    cursor = np.empty(n_servers, np.int64)
     n_pairs = 0
+    e = 0
     for i in range(n_models):
-        first = n_pairs
-        for q in range(start[i], start[i + 1]):
+        first_pair = n_pairs
+        first_entry = e
+        for q in range(first[i], first[i + 1]):
             r = by_model[q]
-            for e in range(indptr[r], indptr[r + 1]):
-                m = servers[e]
-                if pair_at[m] < first:
+            row_weight[q] = weight[r]
+            for s in range(start[r], stop[r]):
+                m = pool[s]
+                if pair_at[m] < first_pair:
                     pair_at[m] = n_pairs
                     pair_server[n_pairs] = m
                     pair_model[n_pairs] = i
+                    gain[n_pairs] = 0
+                    cursor[n_pairs - first_pair] = 0
                     n_pairs += 1
-                entry_pair[e] = pair_at[m]
-    pair_ptr = np.zeros(n_pairs + 1, np.int64)
-    for e in range(n_entries):
-        pair_ptr[entry_pair[e] + 1] += 1
-    for p in range(n_pairs):
-        pair_ptr[p + 1] += pair_ptr[p]
-    pair_requests = np.empty(n_entries, np.int32)
-    gain = np.zeros(n_pairs, np.int64)
-    cursor = pair_ptr[:-1].copy()
-    for q in range(n_requests):
-        r = by_model[q]
-        for e in range(indptr[r], indptr[r + 1]):
-            p = entry_pair[e]
-            pair_requests[cursor[p]] = r
-            cursor[p] += 1
-            gain[p] += weight[r]
-    return pair_server[:n_pairs].copy(), pair_model[:n_pairs].copy(), pair_ptr, pair_requests, entry_pair, gain
+                p = pair_at[m]
+                row_pair[e] = p
+                gain[p] += weight[r]
+                cursor[p - first_pair] += 1
+                e += 1
+            row_ptr[q + 1] = e
+        at = first_entry
+        for p in range(first_pair, n_pairs):
+            n = cursor[p - first_pair]
+            cursor[p - first_pair] = at
+            at += n
+            pair_ptr[p + 1] = at
+        for q in range(first[i], first[i + 1]):
+            for s in range(row_ptr[q], row_ptr[q + 1]):
+                p = row_pair[s] - first_pair
+                pair_rows[cursor[p]] = q
+                cursor[p] += 1
+    return row_weight, row_ptr, row_pair, pair_server[:n_pairs], pair_model[:n_pairs], pair_ptr[: n_pairs + 1], pair_rows, gain[:n_pairs]
 
 
-@_jit
-def missing_bytes(p, pair_server, pair_model, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free):  # type: ignore[no-untyped-def]
-    """What placing pair ``p`` takes now; only its private bytes if these alone do not fit."""
-    m = pair_server[p]
-    i = pair_model[p]
+@helper
+def missing_bytes(m, i, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free):  # type: ignore[no-untyped-def]
+    """What placing model ``i`` on server ``m`` takes now; only its private bytes if these alone do not fit."""
     missing = private_bytes[i]
     if missing <= free[m]:
         for a in range(shared_ptr[i], shared_ptr[i + 1]):
-            if resident[m, shared_atoms[a]] == 0:
+            if resident[shared_atoms[a], m] == 0:
                 missing += shared_bytes[shared_atoms[a]]
     return missing
 
 
-@_jit
+@helper
+def _bucket(gain):  # type: ignore[no-untyped-def]
+    """A number that never falls as ``gain`` > 0 rises: its bit length and the six bits below the leading one."""
+    length = 0
+    rest = gain
+    for step in (32, 16, 8, 4, 2, 1):
+        if rest >> step:
+            rest >>= step
+            length += step
+    six = (gain >> (length - 6)) if length >= 6 else (gain << (6 - length))
+    return length * 64 + (six & 63)
+
+
+@helper
+def _before(key_a, a, key_b, b, pair_server, pair_model):  # type: ignore[no-untyped-def]
+    """Whether pair ``a`` is placed before ``b``: the larger key, then the lowest server, then the lowest model."""
+    if key_a != key_b:
+        return key_a > key_b
+    if pair_server[a] != pair_server[b]:
+        return pair_server[a] < pair_server[b]
+    return pair_model[a] < pair_model[b]
+
+
+@helper
+def _sift_down(heap, key, size, position, pair_server, pair_model):  # type: ignore[no-untyped-def]
+    p = heap[position]
+    k = key[position]
+    while True:
+        child = 2 * position + 1
+        if child >= size:
+            break
+        if child + 1 < size and _before(key[child + 1], heap[child + 1], key[child], heap[child], pair_server, pair_model):
+            child += 1
+        if not _before(key[child], heap[child], k, p, pair_server, pair_model):
+            break
+        heap[position] = heap[child]
+        key[position] = key[child]
+        position = child
+    heap[position] = p
+    key[position] = k
+
+
+@jit(I8, I8, I4, I4, I4, I8, I4, W8, W8, WU1, I8, I8, I4, I8, N)
 def greedy(  # type: ignore[no-untyped-def]
-    pair_server, pair_model, pair_ptr, pair_requests, entry_pair, first_gain, indptr, weight,
-    capacity, private_bytes, shared_ptr, shared_atoms, shared_bytes,
+    row_weight, row_ptr, row_pair, pair_server, pair_model, pair_ptr, pair_rows, gain,
+    free, resident, private_bytes, shared_ptr, shared_atoms, shared_bytes, batch,
 ):  # fmt: skip
     """Place the pair with the largest gain that fits, again and again; the pairs placed, in order (int32[n]).
 
     ``private_bytes`` int64[I] is what a model costs on any server; on top comes each of its shared atoms
-    (``shared_ptr``, ``shared_atoms``, sizes ``shared_bytes``) that the server does not hold yet.
+    (``shared_ptr``, ``shared_atoms``, sizes ``shared_bytes``) that the server does not hold yet (``resident`` uint8[S, M]).
+    ``gain``, ``free`` and ``resident`` are brought up to date.
 
-    A max-heap holds the gains as last seen. Gains only fall, so a pair whose gain has fallen goes back with the new
-    one, and a pair on top whose gain is current is the best. What a server holds only grows and missing bytes count
-    against what is free, so a pair that does not fit once never will and is dropped. Ties go to the lowest server,
-    then the lowest model. Time O(E + P log P) plus the atoms of pairs tried.
-
-    Once servers are full most pairs are dead but would be popped one by one, so after many pops that placed nothing
-    the heap is swept: dead pairs leave, gains are brought up to date, and it is made a heap again.
+    Gains only fall, and what a server holds only grows while missing bytes count against what is free, so a pair that
+    does not fit once never will. Pairs are therefore worked off in falling order of their first gain, in batches of
+    about ``batch``: those of a batch, and earlier ones that fell into its range, go on a max-heap small enough for the
+    cache; no pair outside can gain more than its range. A pair on top whose gain is current is the best of all. Ties go to the
+    lowest server, then the lowest model. Time O(E + P log batch) plus the shared atoms of pairs tried.
     """
     n_pairs = pair_server.size
-    gain = first_gain.copy()
-    free = capacity.copy()
-    resident = np.zeros((capacity.size, shared_bytes.size), np.uint8)
-    served = np.zeros(weight.size, np.uint8)
+    served = np.zeros(row_weight.size, np.uint8)
     placed = np.empty(n_pairs, np.int32)
     n_placed = 0
+    whole = private_bytes.copy()  # what a model takes at most
+    least = np.int64(2**62)
+    for i in range(private_bytes.size):
+        least = min(least, private_bytes[i])
+        for a in range(shared_ptr[i], shared_ptr[i + 1]):
+            whole[i] += shared_bytes[shared_atoms[a]]
 
-    heap = np.empty(n_pairs, np.int32)
-    key = np.empty(n_pairs, np.int64)  # by heap position: the gain as last seen
-    size = n_pairs
+    # counting sort by bucket, highest first
+    ends = np.zeros(_BUCKETS + 1, np.int64)
     for p in range(n_pairs):
-        heap[p] = p
-    wasted = 0  # pops since the last sweep that placed nothing
-    sweep = True
-    building = -1  # while >= 0 the heap is being made: sift positions size//2-1 .. 0, then work on the top
-    while size > 0:
-        position = 0
-        if sweep or (building < 0 and wasted > 256 + size // 4):
-            sweep = False
-            kept = 0
-            for h in range(size):
-                p = heap[h]
-                if gain[p] > 0:
-                    missing = missing_bytes(
-                        p, pair_server, pair_model, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free
-                    )
-                    if missing <= free[pair_server[p]]:
-                        heap[kept] = p
-                        key[kept] = gain[p]
-                        kept += 1
-            size = kept
-            wasted = 0
-            building = size // 2 - 1
-            if size == 0:
-                break
-        if building >= 0:
-            position = building
-            building -= 1
-        else:
+        if gain[p] > 0:
+            ends[_BUCKETS - _bucket(gain[p])] += 1
+    for b in range(_BUCKETS):
+        ends[b + 1] += ends[b]
+    fill = np.zeros(_BUCKETS + 1, np.int64)
+    fill[1:] = ends[:-1]
+    order = np.empty(ends[_BUCKETS], np.int32)
+    for p in range(n_pairs):
+        if gain[p] > 0:
+            b = _BUCKETS - _bucket(gain[p])
+            order[fill[b]] = p
+            fill[b] += 1
+
+    later = np.empty(0, np.int32)  # pairs of earlier batches that fell below their batch's range
+    heap = np.empty(0, np.int32)
+    key = np.empty(0, np.int64)
+    done = 0
+    b = 0
+    while b < _BUCKETS:
+        roomiest = np.int64(-1)
+        for m in range(free.size):
+            roomiest = max(roomiest, free[m])
+        if roomiest < least:
+            break
+        last = b + 1
+        while last < _BUCKETS and ends[last] - done < batch:
+            last += 1
+        floor = _BUCKETS - last  # this batch holds gains in buckets >= floor
+        if ends[last] - done + later.size > heap.size:
+            heap = np.empty(ends[last] - done + later.size, np.int32)
+            key = np.empty(heap.size, np.int64)
+        size = 0
+        kept = 0
+        for h in range(later.size + ends[last] - done):
+            p = later[h] if h < later.size else order[done + h - later.size]
+            if gain[p] <= 0:
+                continue
+            m = pair_server[p]
+            i = pair_model[p]
+            if free[m] < whole[i] and (
+                free[m] < private_bytes[i]
+                or missing_bytes(m, i, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free) > free[m]
+            ):
+                continue
+            if _bucket(gain[p]) >= floor:
+                heap[size] = p
+                key[size] = gain[p]
+                size += 1
+            else:
+                heap[heap.size - 1 - kept] = p  # the far end of the heap, free by count, holds what waits
+                kept += 1
+        n_heap = size
+        for position in range(size // 2 - 1, -1, -1):
+            _sift_down(heap, key, size, position, pair_server, pair_model)
+        while size > 0:
             p = heap[0]
             m = pair_server[p]
             i = pair_model[p]
-            missing = missing_bytes(p, pair_server, pair_model, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free)
+            missing = missing_bytes(m, i, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free)
             fits = gain[p] > 0 and missing <= free[m]
-            wasted += 1
-            if fits and key[0] != gain[p]:
+            if fits and key[0] != gain[p] and _bucket(gain[p]) >= floor:
                 key[0] = gain[p]
-            else:
-                if fits:
-                    wasted -= 1
-                    placed[n_placed] = p
-                    n_placed += 1
-                    free[m] -= missing
-                    for a in range(shared_ptr[i], shared_ptr[i + 1]):
-                        resident[m, shared_atoms[a]] = 1
-                    for q in range(pair_ptr[p], pair_ptr[p + 1]):
-                        r = pair_requests[q]
-                        if served[r] == 0:
-                            served[r] = 1
-                            for e in range(indptr[r], indptr[r + 1]):
-                                gain[entry_pair[e]] -= weight[r]
-                size -= 1
-                heap[0] = heap[size]
-                key[0] = key[size]
-                if size == 0:
-                    break
-        # sift down from `position`
-        p = heap[position]
-        k = key[position]
-        while True:
-            child = 2 * position + 1
-            if child >= size:
-                break
-            c = heap[child]
-            if child + 1 < size:
-                d = heap[child + 1]
-                if key[child + 1] > key[child] or (
-                    key[child + 1] == key[child]
-                    and (pair_server[d] < pair_server[c] or (pair_server[d] == pair_server[c] and pair_model[d] < pair_model[c]))
-                ):
-                    child += 1
-                    c = d
-            if key[child] > k or (
-                key[child] == k
-                and (pair_server[c] < pair_server[p] or (pair_server[c] == pair_server[p] and pair_model[c] < pair_model[p]))
-            ):
-                heap[position] = c
-                key[position] = key[child]
-                position = child
-            else:
-                break
-        heap[position] = p
-        key[position] = k
+                _sift_down(heap, key, size, 0, pair_server, pair_model)
+                continue
+            waits = fits and key[0] != gain[p]
+            if fits and not waits:
+                placed[n_placed] = p
+                n_placed += 1
+                free[m] -= missing
+                for a in range(shared_ptr[i], shared_ptr[i + 1]):
+                    resident[shared_atoms[a], m] = 1
+                for s in range(pair_ptr[p], pair_ptr[p + 1]):
+                    q = pair_rows[s]
+                    if served[q] == 0:
+                        served[q] = 1
+                        for e in range(row_ptr[q], row_ptr[q + 1]):
+                            gain[row_pair[e]] -= row_weight[q]
+            size -= 1
+            heap[0] = heap[size]
+            key[0] = key[size]
+            if waits:
+                heap[heap.size - 1 - kept] = p
+                kept += 1
+            if size > 0:
+                _sift_down(heap, key, size, 0, pair_server, pair_model)
+        later = heap[heap.size - kept :].copy()
+        done = ends[last]
+        b = last
     return placed[:n_placed].copy()
 
 
-@_jit
-def served_weight(request_model, indptr, servers, weight, held_ptr, held_models, n_models):  # type: ignore[no-untyped-def]
+@jit(I4, I8, I8, I4, I8, I8, I4, N)
+def served_weight(request_model, start, stop, pool, weight, held_ptr, held_models, n_models):  # type: ignore[no-untyped-def]
     """Exact demand weight of the requests with a server in reach that holds the model (CSR server -> models)."""
     n_servers = held_ptr.size - 1
     row_bytes = (n_models + 7) // 8
@@ -231,14 +278,14 @@ def served_weight(request_model, indptr, servers, weight, held_ptr, held_models,
     total = 0
     for r in range(request_model.size):
         i = request_model[r]
-        for e in range(indptr[r], indptr[r + 1]):
-            if (held[servers[e], i >> 3] >> (i & 7)) & 1:
+        for s in range(start[r], stop[r]):
+            if (held[pool[s], i >> 3] >> (i & 7)) & 1:
                 total += weight[r]
                 break
     return total
 
 
-@_jit
+@jit(I8, I4, I8, I4, I8)
 def union_bytes(held_ptr, held_models, model_ptr, model_blocks, block_bytes):  # type: ignore[no-untyped-def]
     """int64[M]: bytes of the union of the blocks of each server's models, block by block."""
     n_servers = held_ptr.size - 1
@@ -252,37 +299,3 @@ def union_bytes(held_ptr, held_models, model_ptr, model_blocks, block_bytes):  #
                     last[block] = m
                     used[m] += block_bytes[block]
     return used
-
-
-_I4 = types.Array(types.int32, 1, "C", readonly=True)
-_I8 = types.Array(types.int64, 1, "C", readonly=True)
-_N = types.int64
-
-KERNELS: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "index_pairs": (index_pairs, (_I4, _I8, _I4, _I8, _N, _N)),
-    "greedy": (greedy, (_I4, _I4, _I8, _I4, _I4, _I8, _I8, _I8, _I8, _I8, _I8, _I4, _I8)),
-    "served_weight": (served_weight, (_I4, _I8, _I4, _I8, _I8, _I4, _N)),
-    "union_bytes": (union_bytes, (_I8, _I4, _I8, _I4, _I8)),
-}
-"""Every kernel and the one signature it is called with."""
-
-
-def compile_kernels() -> float:
-    """Compile every kernel, or load it from numba's cache; the seconds it took."""
-    begin = time.perf_counter()
-    for kernel, signature in KERNELS.values():
-        kernel.compile(signature)
-    return time.perf_counter() - begin
-
-
-def needs_compilation() -> bool:
-    """Whether the next placement has to compile first (seconds), so that the command line can say so."""
-    return not all(kernel.signatures or _is_cached(kernel) for kernel, _ in KERNELS.values())
-
-
-def _is_cached(kernel: Any) -> bool:
-    folder = getattr(kernel.stats, "cache_path", None)
-    if not folder:
-        return False
-    written = [index.stat().st_mtime for index in Path(folder).glob(f"*.{kernel.py_func.__name__}-*.nbi")]
-    return bool(written) and max(written) >= Path(__file__).stat().st_mtime

@@ -86,6 +86,12 @@ class Demand:
         users, models = np.divmod(keys[positive], max(n_models, 1))
         return cls._made(n_users, n_models, users, models, values[positive])
 
+    def scaled(self, factor: NDArray[np.int64]) -> Demand:
+        """The same requests, each weight times the factor (int64[I], >= 0) of its model, on the same scale."""
+        weight = _fixed_point(self.weight.astype(np.float64) * factor[self.model])
+        weight.flags.writeable = False
+        return Demand(self.n_users, self.n_models, self.user, self.model, weight)
+
     def to_dense(self) -> NDArray[np.int64]:
         """int64[K, I] weights; for small cases."""
         dense = np.zeros((self.n_users, self.n_models), dtype=np.int64)
@@ -101,14 +107,17 @@ class Demand:
         model: NDArray[np.int64],
         values: NDArray[np.float64],
     ) -> Demand:
-        weight = np.zeros(0, dtype=np.int64)
-        if values.size:
-            scaled = values / values.max()  # so that the sum of very large or very small values stays finite
-            weight = np.rint(scaled * (DEMAND_TOTAL / scaled.sum())).astype(np.int64)
-        columns = (user.astype(np.int32), model.astype(np.int32), weight)
+        columns = (user.astype(np.int32), model.astype(np.int32), _fixed_point(values))
         for column in columns:
             column.flags.writeable = False
         return cls(int(n_users), int(n_models), *columns)
+
+
+def _fixed_point(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    if not values.size or values.max() <= 0:
+        return np.zeros(values.size, dtype=np.int64)
+    scaled = values / values.max()  # so that the sum of very large or very small values stays finite
+    return np.rint(scaled * (DEMAND_TOTAL / scaled.sum())).astype(np.int64)
 
 
 def _finite(probability: ArrayLike) -> NDArray[np.float64]:

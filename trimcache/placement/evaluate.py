@@ -53,16 +53,25 @@ def check_held(problem: PlacementProblem, held: Held) -> None:
     rising[ends[:-1][ends[:-1] < models.size]] = True
     if not rising.all():
         raise ProblemError("placement", "a server's models are not ascending and unique", "use held_from_lists")
+    if problem.pinned.size or problem.forbidden.size:
+        keys = np.repeat(np.arange(problem.n_servers), np.diff(ends)) * max(problem.n_models, 1) + models
+        for what, wrong in (("lacks a pinned", problem.pinned[~np.isin(problem.pinned, keys)]),
+                            ("holds a forbidden", problem.forbidden[np.isin(problem.forbidden, keys)])):  # fmt: skip
+            if wrong.size:
+                m, i = divmod(int(wrong[0]), problem.n_models)
+                raise ProblemError("placement", f"{what} model on server {m}: {problem.graph.model_names[i]!r}", "place by the rules")
 
 
 def served_weight(problem: PlacementProblem, held: Held) -> int:
     """Exact demand weight served in time: requests with a server in reach that holds the model."""
-    demand, reach = problem.demand, problem.reach
+    demand = problem.demand
+    start, stop, pool = problem.reach.lists()
     return int(
         _kernels.served_weight(
             read_only(demand.model, np.int32),
-            read_only(reach.indptr, np.int64),
-            read_only(reach.servers, np.int32),
+            read_only(start, np.int64),
+            read_only(stop, np.int64),
+            read_only(pool, np.int32),
             read_only(demand.weight, np.int64),
             read_only(held[0], np.int64),
             read_only(held[1], np.int32),

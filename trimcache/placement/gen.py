@@ -23,5 +23,5 @@ def gen(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None 
     Reference: Qu et al., TrimCaching, arXiv 2404.14204, the algorithm for the general case.
     """
     begin = time.perf_counter()
-    held = greedy_by_gain(problem, charge_missing_atoms(problem.graph))
+    held = greedy_by_gain(problem.instance, charge_missing_atoms(problem.graph))
     return Placement(problem, held, "gen", time.perf_counter() - begin)

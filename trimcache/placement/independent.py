@@ -21,5 +21,5 @@ def independent(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float
     Reference: Qu et al., TrimCaching, arXiv 2404.14204, the baseline of the evaluation.
     """
     begin = time.perf_counter()
-    held = greedy_by_gain(problem, charge_full_models(problem.graph))
+    held = greedy_by_gain(problem.instance, charge_full_models(problem.graph))
     return Placement(problem, held, "independent", time.perf_counter() - begin)

@@ -57,6 +57,10 @@ class Reach:
         """bool[R]: requests that at least one server can serve in time."""
         return np.asarray(self.indptr[1:] > self.indptr[:-1])
 
+    def lists(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+        """Row ``r`` is ``pool[start[r]:stop[r]]``: ``(start, stop, pool)``, the form that compiled loops read."""
+        return self.indptr[:-1], self.indptr[1:], self.servers
+
     def servers_of(self, request: int) -> NDArray[np.int32]:
         """The servers of one request, ascending."""
         return self.servers[self.indptr[request] : self.indptr[request + 1]]

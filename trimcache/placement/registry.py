@@ -23,8 +23,11 @@ class Algorithm(Protocol):
 
 _HOMES = {
     "auto": "trimcache.placement.auto:auto",
+    "exhaustive": "trimcache.placement.exhaustive:exhaustive",
     "gen": "trimcache.placement.gen:gen",
+    "gen-ratio": "trimcache.placement.gen_ratio:gen_ratio",
     "independent": "trimcache.placement.independent:independent",
+    "random": "trimcache.placement.random_placement:random_placement",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
@@ -24,12 +25,13 @@ class Placement:
         held: CSR server -> models, ``(int64[M+1], int32[n])``, ascending models within a server.
         algorithm: the name of the algorithm.
         seconds: how long it ran.
-        bound: a proven bound on any placement's hit ratio; None means ``attainable``.
+        bound: a proven bound on any placement's hit ratio; None means the hit ratio if every server held all it may.
+        extra: more to know of how it was found, by name, such as ``crossing_share``.
 
     Attributes:
         hit_ratio: demand served in time over all demand, recounted from ``held`` by the formula.
         attainable: the hit ratio if every server held everything.
-        upper_bound: ``bound``, never above ``attainable``.
+        upper_bound: ``bound``, never above ``attainable``, nor above what is attainable without forbidden pairs.
         gap: (upper_bound - hit_ratio) / upper_bound, 0 where the bound is 0.
         used_bytes: int64[M], the union of each server's blocks, recounted block by block.
 
@@ -43,6 +45,7 @@ class Placement:
     algorithm: str
     seconds: float
     bound: InitVar[float | None] = None
+    extra: Mapping[str, float] = field(default_factory=dict)
     hit_ratio: float = field(init=False)
     attainable: float = field(init=False)
     upper_bound: float = field(init=False)
@@ -61,7 +64,8 @@ class Placement:
             raise ProblemError(subject, fault, "this is a fault of the algorithm, please report it")
         total = problem.demand.total
         ratio = served_weight(problem, self.held) / total if total else 0.0
-        limit = problem.attainable if bound is None else min(bound, problem.attainable)
+        ceiling = problem.instance.ceiling_weight / total if total else 0.0
+        limit = ceiling if bound is None else min(bound, ceiling)
         if ratio > limit * (1 + 1e-12):
             fault = f"claims the bound {limit} below its own hit ratio {ratio}"
             raise ProblemError(subject, fault, "this is a fault of the algorithm, please report it")
@@ -74,6 +78,11 @@ class Placement:
 
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def optimal(self) -> bool:
+        """Whether it is proven that no placement serves more."""
+        return self.hit_ratio >= self.upper_bound
 
     @property
     def x(self) -> NDArray[np.bool_]:

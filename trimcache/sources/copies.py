@@ -99,6 +99,8 @@ class _Weights:
             best_of_stems = [copies[wanted] if wanted in copies else _best(copies) for copies in of_stems]
             if wanted in of_all:
                 chosen.append(of_all[wanted])
+            elif any(wanted in copies for copies in of_stems):
+                chosen += best_of_stems
             elif of_all and (not best_of_stems or _best(of_all).order < min(copy.order for copy in best_of_stems)):
                 chosen.append(_best(of_all))
             else:

@@ -1,10 +1,10 @@
 """Parts of a folder tree: which sub-folders are one model, which files stand alone.
 
 A folder with a marker (``config.json``, ``model_index.json``, ``modules.json``, ``adapter_config.json``, a shard index) and weights is one
-part. Inside it, a sub-folder that is a model of its own is a part of its own: an adapter, a ``checkpoint-N``, any marked folder. Where the
-outer folder is composed of components (:mod:`trimcache.sources.composed`), the components are no models of their own; what else lies
-beside them is. Elsewhere every weight file is one, the shards of a split file together. Which of several copies of its weights a part
-holds: :mod:`trimcache.sources.copies`.
+part; so is one with a marker that an extractor declares and weights of that extractor's. Inside it, a sub-folder that is a model of its
+own is a part of its own: an adapter, a ``checkpoint-N``, any marked folder. Where the outer folder is composed of components
+(:mod:`trimcache.sources.composed`), the components are no models of their own; what else lies beside them is. Elsewhere every weight file
+is one, the shards of a split file together. Which of several copies of its weights a part holds: :mod:`trimcache.sources.copies`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
 from trimcache.bytesource import Stamp
 from trimcache.errors import SourceError, SourceUnreadableError
-from trimcache.extraction import weight_suffixes
+from trimcache.extraction import file_extractors, weight_suffixes
 from trimcache.sources.composed import components_of, is_component, is_composed, is_pipeline
 from trimcache.sources.copies import variants_of
 from trimcache.sources.parts import PartSpec, SourceFile, local_uri
@@ -55,17 +56,26 @@ def parts_of_folder(root: Path, listing: Listing, *, weights: str = "preferred")
 
 
 def part_of_file(path: Path) -> PartSpec:
-    """A weight file that is a part by itself.
+    """A weight file that is a part by itself, with the other shards of it and the data of an ONNX graph.
 
     Raises:
-        SourceUnreadableError: it cannot be examined.
+        SourceUnreadableError: it cannot be examined, or a shard is missing.
     """
+    name = without_shard(path.name)
+    members = [path.name]
     try:
-        stamp = Stamp.of(path.stat())
+        if name != path.name or name.lower().endswith(".onnx"):
+            siblings = sorted(other for other in os.listdir(path.parent) if (path.parent / other).is_file())
+            members = [other for other in siblings if other == path.name or (name != path.name and without_shard(other) == name != other)]
+            members += [other for other in siblings if other not in members and _is_data_of(other, members)]
+        files = tuple(SourceFile(member, str(path.parent / member), Stamp.of((path.parent / member).stat())) for member in sorted(members))
     except OSError as error:
         raise SourceUnreadableError(str(path), f"cannot be examined ({error.strerror})", "check its permissions") from error
-    uri = local_uri(path)
-    return PartSpec(uri, path.name, uri, (SourceFile(path.name, str(path), stamp),))
+    missing = missing_shards(members)
+    if missing:
+        raise SourceUnreadableError(str(path), f"{missing[0]} is missing", "download it again")
+    uri = local_uri(path.parent / members[0])
+    return PartSpec(uri, name, uri, files)
 
 
 def parts_of_tree(
@@ -90,7 +100,21 @@ def _is_weights(path: str) -> bool:
 
 
 def _is_model(folder: Folder) -> bool:
-    return any(is_marker(name) for name in folder.files) and any(_is_weights(path) for path in folder.paths())
+    if any(is_marker(name) for name in folder.files):
+        return any(_is_weights(path) for path in folder.paths())
+    return any(
+        any(fnmatchcase(name, glob) for name in folder.files for glob in markers)
+        and any(path.lower().endswith(suffixes) for path in folder.paths())
+        for markers, suffixes in _declared_markers()
+    )
+
+
+def _declared_markers() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """``(markers, suffixes)`` of every installed extractor that declares which folders are one model of its format."""
+    for extractor in file_extractors():
+        markers: tuple[str, ...] = getattr(extractor, "markers", ())
+        if markers:
+            yield markers, extractor.suffixes
 
 
 def _model(folder: Folder, place: Place, listing: Listing, weights: str, *, collection: bool) -> Iterator[PartSpec]:
@@ -145,20 +169,20 @@ def _variants(own: dict[str, FoundFile], place: Place, weights: str, *, pipeline
 def _lone_files(folder: Folder, place: Place, listing: Listing) -> Iterator[PartSpec]:
     """Weight files of a folder that is no model, each a part; shards of one file and the data of an ONNX graph belong together."""
     readable = weight_suffixes()
-    groups: dict[str, list[str]] = {}
+    groups: dict[tuple[str, bool], list[str]] = {}
     unreadable = []
     for name in folder.files:
         family = weight_format(name, readable)
         if family is None:
             continue
         if name.lower().endswith(readable):
-            groups.setdefault(without_shard(name), []).append(name)
+            groups.setdefault((without_shard(name), without_shard(name) != name), []).append(name)
         elif family != "onnx" or name.lower().endswith(".onnx"):
             unreadable.append(name)
     if unreadable:
         more = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
         listing.notes.append(f"{folder.path / unreadable[0]}{more}: skipped, no installed extractor reads it")
-    for name, members in groups.items():
+    for (name, _), members in groups.items():
         missing = missing_shards(members)
         if missing:
             listing.problems.append(SourceUnreadableError(str(folder.path / members[0]), f"{missing[0]} is missing", "download it again"))

@@ -56,7 +56,7 @@ def test_reads_the_header_and_at_most_1_mib_more(large_vocabulary: Path) -> None
         nbytes_header = source.size - 4 * _ROW * _N_TENSORS
         assert source.nbytes_read <= nbytes_header + (1 << 20)
         assert source.n_reads < 100
-    assert seconds < 3
+    assert seconds < 10
 
 
 def test_a_small_header_costs_few_bytes() -> None:

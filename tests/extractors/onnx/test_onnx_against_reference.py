@@ -1,4 +1,9 @@
-"""What the onnx package writes, trimcache and the onnx package read the same."""
+"""What the onnx package writes, trimcache and the onnx package read the same.
+
+Where they differ, on damaged files alone: the package parses messages that trimcache steps over, and so refuses more; it reads the unused
+half of the last byte of an odd number of 4-bit elements as zero; it refuses external data without a length unless the tensor ends its file
+(onnxruntime does not); it looks for graphs in an attribute only if the attribute's type says so.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,8 @@ from contract.range_only import RangeOnlyPart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extractors.onnx.element_types import ELEMENT_TYPES
 from extractors.onnx import OnnxExtractor
+from extractors.onnx.element_types import ELEMENT_TYPES
 from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import FormatError
 

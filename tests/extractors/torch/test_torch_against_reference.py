@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from blake3 import blake3
 from contract.range_only import RangeOnlyPart
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch_truth import OLD_FORMAT, contents, extract, saved, truth
@@ -27,6 +27,7 @@ _DTYPES = [
     torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128, torch.complex32,
     torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
 ]  # fmt: skip
+_UNTYPED = frozenset(torch.storage._new_dtypes())
 _FORMATS = pytest.mark.parametrize("options", [{}, OLD_FORMAT, {"pickle_protocol": 4}], ids=["zip", "old", "protocol 4"])
 
 
@@ -81,10 +82,11 @@ def _flat(tree: Any, name: str = "") -> dict[str, torch.Tensor]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_TREES.filter(lambda tree: bool(_flat(tree))), st.sampled_from([{}, OLD_FORMAT, {"pickle_protocol": 4}]))
 def test_any_tree_of_views_is_read_as_torch_loads_it(tree: dict[str, Any], options: dict[str, Any]) -> None:
+    # The reference cannot load what it writes in the old format for its newer types.
+    assume(options != OLD_FORMAT or not any(tensor.dtype in _UNTYPED for tensor in _flat(tree).values()))
     data = saved(tree, **options)
-    # The reference's restricted reader knows neither protocol 4 nor, in the old format, untyped storages.
-    weights_only = options == {}
-    loaded = _flat(torch.load(io.BytesIO(data), weights_only=weights_only))
+    # Its restricted reader knows protocol 2 alone.
+    loaded = _flat(torch.load(io.BytesIO(data), weights_only="pickle_protocol" not in options))
     assert contents(data) == {name: truth(tensor) for name, tensor in loaded.items()}
 
 

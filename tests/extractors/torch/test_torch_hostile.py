@@ -186,16 +186,16 @@ def test_nested_tuples_as_keys_do_not_overrun_the_stack() -> None:
 
 def test_keys_that_collide_do_not_take_quadratic_time() -> None:
     keys = b"".join(b"\x8a\x0a" + (n * (2**61 - 1)).to_bytes(10, "little") + b"K\1" for n in range(1, 100_000))
-    start = time.perf_counter()
+    start = time.process_time()
     assert contents(checkpoint(b"}(" + keys + b"u"))["weight"] == _WEIGHT
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_billion_laughs_are_refused() -> None:
     lists = tensor() + b"q\x00" + b"".join(b"](" + b"h\x00" * 10 + b"eq\x00" for _ in range(12))
-    start = time.perf_counter()
+    start = time.process_time()
     _refused(archive(pickled(lists.replace(b"](", b"0](", 12))), "too often")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_list_that_holds_itself_is_walked_once() -> None:
@@ -206,9 +206,9 @@ def test_a_list_that_holds_itself_is_walked_once() -> None:
 @pytest.mark.slow
 def test_a_million_keys_take_bounded_time() -> None:
     keys = [b"(" + b"".join(text(f"key{n}") + b"K\1" for n in range(batch, batch + 1000)) + b"u" for batch in range(0, 1_000_000, 1000)]
-    start = time.perf_counter()
+    start = time.process_time()
     assert contents(checkpoint(b"}" + b"".join(keys)))["weight"] == _WEIGHT
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15
 
 
 # Archives.
@@ -260,9 +260,9 @@ def test_entries_that_leave_the_archive_or_come_twice_are_refused(name: str) -> 
 
 def test_a_zip_bomb_costs_nothing() -> None:
     bomb = archive(pickled(b"N" * (300 << 20)), compression=zipfile.ZIP_DEFLATED)
-    start = time.perf_counter()
+    start = time.process_time()
     _refused(bomb, "longer than")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     at = bomb.find(b"PK\1\2")
     less, more = struct.pack("<L", 200 << 20), struct.pack("<L", 0xFFFFFFF0)
     _refused(_replaced(_replaced(bomb, at + 24, less), 22, less), "piles up too many values")

@@ -1,0 +1,87 @@
+"""Exhaustive search: the optimum of tiny cases, the truth that everything else is tested against (paper, section 2)."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimcache.errors import ProblemError
+from trimcache.placement._instance import Instance
+from trimcache.placement.problem import PlacementProblem
+from trimcache.placement.result import Placement
+
+__all__ = ["MAX_MODELS", "MAX_STATES", "exhaustive"]
+
+MAX_MODELS = 14
+"""Requested models of one server at most: its sets are enumerated one by one."""
+
+MAX_STATES = 1_000_000
+"""Combinations weighed for one server at most."""
+
+
+def exhaustive(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:
+    """The best placement of all, by trying them.
+
+    Every set of models that fits a server is enumerated; servers are then combined one after another, and of
+    combinations that serve the same requests one is kept. ``seed`` and ``time_limit_s`` change nothing.
+
+    Guarantee: optimal. Complexity: exponential; refuses above ``MAX_MODELS`` models a server or ``MAX_STATES`` combinations.
+
+    Reference: Qu et al., TrimCaching, arXiv 2404.14204, the exhaustive search of the evaluation.
+
+    Raises:
+        ProblemError: the case is too large.
+    """
+    begin = time.perf_counter()
+    instance = problem.instance
+    classes = instance.classes
+    covers = np.zeros((1, classes.n_classes), dtype=bool)  # classes served, one row a combination
+    history: list[tuple[NDArray[np.int64], NDArray[np.int64], list[list[int]]]] = []
+    for m in range(problem.n_servers):
+        mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
+        sets = _maximal_sets(instance, m, np.unique(classes.model[mine]).tolist())
+        if len(sets) * covers.shape[0] > MAX_STATES:
+            raise ProblemError("exhaustive search", f"{len(sets) * covers.shape[0]} combinations at server {m}", "use mip or auto")
+        served = np.zeros((len(sets), classes.n_classes), dtype=bool)
+        for row, chosen in zip(served, sets, strict=True):
+            row[mine] = np.isin(classes.model[mine], chosen)
+        combined = (covers[:, None, :] | served[None, :, :]).reshape(-1, classes.n_classes)
+        packed = np.packbits(combined, axis=1)
+        _, first = np.unique(packed, axis=0, return_index=True) if packed.size else (packed, np.zeros(1, dtype=np.int64))
+        before, which = np.divmod(first, len(sets))
+        covers = combined[first]
+        history.append((before, which, sets))
+    value = covers @ classes.weight
+    state = int(value.argmax())
+    best = int(value[state]) + instance.pinned_weight
+    rows: list[list[int]] = []
+    for before, which, sets in reversed(history):
+        rows.append(sets[int(which[state])])
+        state = int(before[state])
+    held = instance.with_pins(rows[::-1])
+    total = problem.demand.total
+    return Placement(problem, held, "exhaustive", time.perf_counter() - begin, best / total if total else 0.0)
+
+
+def _maximal_sets(instance: Instance, server: int, models: list[int]) -> list[list[int]]:
+    """Sets of ``models`` that fit ``server``, but none that a larger one contains."""
+    if len(models) > MAX_MODELS:
+        raise ProblemError("exhaustive search", f"{len(models)} models at server {server}", f"it takes {MAX_MODELS}; use mip or auto")
+    atoms = instance.problem.graph.atoms()
+    held = frozenset(instance.resident.get(server, atoms.indices[:0]).tolist())
+    rows = [frozenset(atoms.indices[atoms.indptr[i] : atoms.indptr[i + 1]].tolist()) - held for i in models]
+    size = atoms.atom_bytes.tolist()
+    free = int(instance.free_bytes[server])
+    fitting = {0}
+    union = {0: frozenset[int]()}
+    for n, row in enumerate(rows):
+        for mask in list(fitting):
+            more = union[mask] | row
+            if sum(size[a] for a in more) <= free:
+                fitting.add(mask | 1 << n)
+                union[mask | 1 << n] = more
+    every = [1 << n for n in range(len(models))]
+    maximal = sorted(mask for mask in fitting if not any(mask & bit == 0 and mask | bit in fitting for bit in every))
+    return [[models[n] for n in range(len(models)) if mask >> n & 1] for mask in maximal]
