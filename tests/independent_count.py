@@ -44,8 +44,8 @@ def pieces(path: Path) -> list[Piece]:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """The files of a model folder that is prepared for this count: no copies, no training state; hidden files do not count."""
-    yield from sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    """The files of a model folder that is prepared for this count: no copies, no training state."""
+    yield from sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
 
 
 def count(models: Mapping[str, Sequence[Path]]) -> dict[str, int]:

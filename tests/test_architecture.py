@@ -53,7 +53,7 @@ def test_extractors_know_only_bytes_and_tensors() -> None:
 
 @pytest.mark.parametrize("room", ["placement", "network", "graph.py", "_atoms.py", "_graph_file.py", "_graph_rules.py"])
 def test_placement_network_and_graph_need_no_torch_files_or_command_line(room: str) -> None:
-    forbidden = ("torch", "transformers", "typer", "rich", "trimcache.cli", "trimcache.sources", "trimcache.catalog", "trimcache.scan")
+    forbidden = ("torch", "transformers", "typer", "rich", "trimcache.cli", "trimcache.sources", "trimcache.catalog", "trimcache.scanning")
     for path, tree in _trees(_PACKAGE / room):
         # What only type checkers import costs nobody anything.
         for node in ast.walk(tree):
@@ -113,7 +113,7 @@ def _in_a_fresh_process(code: str) -> str:
 
 def test_scan_can_be_called_whatever_was_imported_before() -> None:
     """The package's function and its module share a name."""
-    for first in ("", "import trimcache.scan", "from trimcache.scan import run_scan"):
+    for first in ("", "import trimcache.scanning.run", "from trimcache.scanning.run import run_scan"):
         assert _in_a_fresh_process(f"{first}\nimport trimcache\nprint(callable(trimcache.scan))") == "True"
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trimcache
-from trimcache.inspection import inspect
+from trimcache.scanning.inspection import inspect
 from trimcache.sharing.sizes import SizeAnalysis
 
 torch = pytest.importorskip("torch")

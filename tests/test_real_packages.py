@@ -13,7 +13,7 @@ from fetch_weights import fetch
 
 import trimcache
 from trimcache.dtypes import normalize_dtype
-from trimcache.inspection import InspectedPart, inspect
+from trimcache.scanning.inspection import InspectedPart, inspect
 from trimcache.sharing.sizes import SizeAnalysis
 
 pytestmark = pytest.mark.slow

@@ -16,10 +16,10 @@ from trimcache import open_catalog, scan
 from trimcache.bytesource import LocalFile
 from trimcache.catalog.reader import Catalog
 from trimcache.errors import FormatError, NoWeightsError, SourceChangedError, SourceNotFoundError, UsageError
-from trimcache.scan import ScanReport
+from trimcache.scanning.run import ScanReport
 
 # By its name: the package's attribute of that name is the function.
-_MODULE = importlib.import_module("trimcache.scan")
+_MODULE = importlib.import_module("trimcache.scanning.run")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ _N_MODELS = 3
 def processes() -> Any:
     """Processes that start in milliseconds, because what they import is imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trimcache.scan", "trimcache.catalog.reader", "extractors.peft", "blake3", "crashing"])
+    context.set_forkserver_preload(["trimcache.scanning.run", "trimcache.catalog.reader", "extractors.peft", "blake3", "crashing"])
     return context
 
 

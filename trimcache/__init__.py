@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trimcache.placement import Placement as Placement
     from trimcache.placement import PlacementProblem as PlacementProblem
     from trimcache.placement import place as place
-    from trimcache.scan import scan as scan
+    from trimcache.scanning.run import scan as scan
 
 _HOME = {
     "Catalog": "trimcache.catalog.reader",
@@ -39,7 +39,7 @@ _HOME = {
     "compact": "trimcache.catalog.compaction",
     "open_catalog": "trimcache.catalog.reader",
     "place": "trimcache.placement",
-    "scan": "trimcache.scan",
+    "scan": "trimcache.scanning.run",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604

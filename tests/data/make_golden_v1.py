@@ -20,7 +20,7 @@ from tiny_models import tensors_of, write_adapter, write_model  # noqa: E402
 from trimcache.catalog.description import CatalogDescription  # noqa: E402
 from trimcache.catalog.writer import CatalogWriter  # noqa: E402
 from trimcache.rules import Rules  # noqa: E402
-from trimcache.scan_part import ScanTask, scan_part  # noqa: E402
+from trimcache.scanning.part import ScanTask, scan_part  # noqa: E402
 from trimcache.sources.resolve import resolve  # noqa: E402
 
 

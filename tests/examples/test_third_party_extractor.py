@@ -21,6 +21,7 @@ from contract.range_only import RangeOnlyPart
 
 import trimcache
 from trimcache import extraction
+from trimcache.scanning.inspection import inspect
 from trimcache.sources.resolve import resolve
 from trimcache.tensors import Kind, path_of
 
@@ -151,6 +152,19 @@ def test_path_of_finds_the_file_by_its_uri() -> None:
         assert path_of(part.open(path), part) == path
     outside = RangeOnlyPart({"z/lone.bin": b""}).open("z/lone.bin")
     assert path_of(outside, part) == "lone.bin"
+
+
+@pytest.mark.usefixtures("installed")
+def test_in_a_cache_names_come_from_links_and_not_from_blobs(tmp_path: Path) -> None:
+    repo, commit = tmp_path / "hub" / "models--org--ani", "0123456789" * 4
+    files = {"ANN-C.nnf": described((3, 5)), "ANN-C.nnf-l1.wparam": bytes(60), "ANN-C.nnf-l1.bparam": bytes(12)}
+    _write(repo, {"refs/main": commit.encode(), **{f"blobs/{i:040x}": data for i, data in enumerate(files.values())}})
+    (repo / "snapshots" / commit / "networks").mkdir(parents=True)
+    for i, name in enumerate(files):
+        (repo / "snapshots" / commit / "networks" / name).symlink_to(f"../../../blobs/{i:040x}")
+    [part] = inspect(tmp_path / "hub")
+    assert (part.name, part.error) == ("org/ani@main", None)
+    assert {tensor.name: tensor.shape for tensor in part.tensors} == {"ANN-C.l1.weight": (3, 5), "ANN-C.l1.bias": (3,)}
 
 
 # The published package, read by the installed distribution.

@@ -22,7 +22,7 @@ from trimcache.rules import Rules
 
 if TYPE_CHECKING:
     from trimcache.graph import ModelBlockGraph
-    from trimcache.scan import ScanReport
+    from trimcache.scanning.run import ScanReport
 
 _ATTEMPTS = 5
 
@@ -134,6 +134,8 @@ class Catalog:
         """
         exact = [model for model in self.models if model.name == name]
         found = exact or [model for model in self.models if model.name.endswith(f"/{name}")]
+        # A cached revision may be named without its revision, while there is only one.
+        found = found or [model for model in self.models if model.name.partition("@")[0] == name or model.name.startswith(f"{name}@")]
         if len(found) == 1:
             return found[0]
         if found:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from trimcache.catalog.layout import FORGOTTEN, SCANNED, TABLES, TEMPORARY_PREFIX
 from trimcache.catalog.schema import schemas
 from trimcache.errors import CatalogError
-from trimcache.records import PartRecord
+from trimcache.scanning.records import PartRecord
 
 
 def publish_shard(root: Path, tables: dict[str, pa.Table]) -> str:

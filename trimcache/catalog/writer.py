@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trimcache.catalog.description import CatalogDescription, create_or_check
 from trimcache.catalog.layout import TABLES, TEMPORARY_PREFIX
-from trimcache.records import PartRecord
+from trimcache.scanning.records import PartRecord
 
 PARTS_PER_SHARD = 64
 SECONDS_PER_SHARD = 2.0

@@ -17,7 +17,7 @@ def forget(
 ) -> int:
     """Take models out of CATALOG. Their files are not touched."""
     from trimcache.catalog.reader import open_catalog
-    from trimcache.forget import forget as forget_models
+    from trimcache.catalog.forget import forget as forget_models
 
     opened = open_catalog(catalog)
     names = list(dict.fromkeys(opened.find_model(model).name for model in models))

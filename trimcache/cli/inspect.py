@@ -20,7 +20,7 @@ def inspect(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
 ) -> int:
     """The tensors of SOURCE: name, kind, dtype, shape, bytes and where they lie; read from headers alone unless --hash."""
-    from trimcache.inspection import inspect as inspect_source
+    from trimcache.scanning.inspection import inspect as inspect_source
 
     parts = list(inspect_source(source, hash_tensors=hash_tensors, digest=digest, weights=weights))
     bad = [part.error for part in parts if part.error is not None]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ScanProgress:
-    """A bar in bytes with rate and remaining time (:class:`trimcache.scan.Progress`); rich is imported only if one is shown."""
+    """A bar in bytes with rate and remaining time (:class:`trimcache.scanning.run.Progress`); rich is imported only if one is shown."""
 
     def __init__(self, verb: str = "scanning", *, quiet: bool) -> None:
         self._bar: Progress | None = _bar(verb) if sys.stderr.isatty() and not quiet else None

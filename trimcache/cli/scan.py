@@ -47,7 +47,7 @@ def scan(
     """
     from trimcache.catalog.reader import open_catalog
     from trimcache.cli.progress import ScanProgress
-    from trimcache.scan import run_scan
+    from trimcache.scanning.run import run_scan
     from trimcache.sources.hf_cache import with_default_cache
 
     if not sources and not hf_cache:

@@ -22,8 +22,8 @@ def verify(
     """
     from trimcache.catalog.reader import open_catalog
     from trimcache.cli.progress import ScanProgress
-    from trimcache.verify import Verdict
-    from trimcache.verify import verify as verify_catalog
+    from trimcache.scanning.verify import Verdict
+    from trimcache.scanning.verify import verify as verify_catalog
 
     opened = open_catalog(catalog)
     results = []

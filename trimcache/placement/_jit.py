@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-__all__ = ["F8", "I4", "I8", "N", "U1", "W4", "W8", "WF8", "WU1", "compile_kernels", "helper", "jit", "needs_compilation", "read_only"]
+__all__ = ["F8", "I4", "I8", "U1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "helper", "jit", "needs_compilation", "read_only"]
 
 I4 = types.Array(types.int32, 1, "C", readonly=True)
 I8 = types.Array(types.int64, 1, "C", readonly=True)

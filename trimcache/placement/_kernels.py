@@ -226,7 +226,6 @@ def greedy(  # type: ignore[no-untyped-def]
             else:
                 heap[heap.size - 1 - kept] = p  # the far end of the heap, free by count, holds what waits
                 kept += 1
-        n_heap = size
         for position in range(size // 2 - 1, -1, -1):
             _sift_down(heap, key, size, position, pair_server, pair_model)
         while size > 0:

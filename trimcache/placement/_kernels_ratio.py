@@ -47,9 +47,7 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
     key = np.empty(n_pairs + 64, np.float64)
     size = 0
     for p in range(n_pairs):
-        missing = missing_bytes(
-            pair_server[p], pair_model[p], private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free
-        )
+        missing = missing_bytes(pair_server[p], pair_model[p], private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free)
         if gain[p] > 0 and missing <= free[pair_server[p]]:
             heap[size] = p
             key[size] = _ratio(gain[p], missing)

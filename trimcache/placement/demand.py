@@ -117,7 +117,7 @@ def _fixed_point(values: NDArray[np.float64]) -> NDArray[np.int64]:
     if not values.size or values.max() <= 0:
         return np.zeros(values.size, dtype=np.int64)
     scaled = values / values.max()  # so that the sum of very large or very small values stays finite
-    return np.rint(scaled * (DEMAND_TOTAL / scaled.sum())).astype(np.int64)
+    return np.asarray(np.rint(scaled * (DEMAND_TOTAL / scaled.sum())), dtype=np.int64)
 
 
 def _finite(probability: ArrayLike) -> NDArray[np.float64]:

@@ -47,9 +47,10 @@ def exhaustive(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float 
         served = np.zeros((len(sets), classes.n_classes), dtype=bool)
         for row, chosen in zip(served, sets, strict=True):
             row[mine] = np.isin(classes.model[mine], chosen)
-        combined = (covers[:, None, :] | served[None, :, :]).reshape(-1, classes.n_classes)
-        packed = np.packbits(combined, axis=1)
-        _, first = np.unique(packed, axis=0, return_index=True) if packed.size else (packed, np.zeros(1, dtype=np.int64))
+        combined = (covers[:, None, :] | served[None, :, :]).reshape(covers.shape[0] * len(sets), classes.n_classes)
+        first = np.zeros(1, dtype=np.int64)
+        if combined.size:
+            _, first = np.unique(np.packbits(combined, axis=1), axis=0, return_index=True)
         before, which = np.divmod(first, len(sets))
         covers = combined[first]
         history.append((before, which, sets))

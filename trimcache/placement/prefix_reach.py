@@ -74,12 +74,12 @@ class PrefixReach(Reach):
         within = np.arange(int(ends[-1])) - np.repeat(ends[:-1], length)
         return Reach(self.n_servers, ends, pool[np.repeat(start, length) + within])
 
-    @property
-    def indptr(self) -> NDArray[np.int64]:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def indptr(self) -> NDArray[np.int64]:
         """int64[R+1]: row ends of the list form."""
         return self._listed.indptr
 
-    @property
-    def servers(self) -> NDArray[np.int32]:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def servers(self) -> NDArray[np.int32]:
         """int32[nnz]: servers of the list form, ascending within each request."""
         return self._listed.servers

@@ -27,6 +27,7 @@ _HOMES = {
     "gen": "trimcache.placement.gen:gen",
     "gen-ratio": "trimcache.placement.gen_ratio:gen_ratio",
     "independent": "trimcache.placement.independent:independent",
+    "spec-tree": "trimcache.placement.spec_tree:spec_tree",
     "random": "trimcache.placement.random_placement:random_placement",
 }
 

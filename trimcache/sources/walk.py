@@ -12,6 +12,7 @@ from typing import Protocol
 from trimcache.bytesource import Stamp
 from trimcache.errors import SourceError, SourceUnreadableError
 from trimcache.sources.hf_layout import is_other_cache_folder, is_repo
+from trimcache.sources.weights import weight_format
 
 _MAX_DEPTH = 64
 
@@ -85,7 +86,7 @@ class Listing:
 
 
 def list_folder(path: Path, links: Links, listing: Listing, depth: int = 0) -> Folder:
-    """The tree below ``path``: no hidden files, no caches."""
+    """The tree below ``path``, without caches, ``.git`` and what a download or a desktop leaves behind."""
     folder = Folder(path)
     try:
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -94,7 +95,7 @@ def list_folder(path: Path, links: Links, listing: Listing, depth: int = 0) -> F
         return folder
     for entry in entries:
         try:
-            if entry.name.startswith(".") or entry.name == "__pycache__":
+            if _is_noise(entry):
                 continue
             if not is_text(entry.name):
                 listing.problems.append(SourceUnreadableError(entry.path, "has a name that is not UTF-8", "rename it"))
@@ -112,6 +113,18 @@ def list_folder(path: Path, links: Links, listing: Listing, depth: int = 0) -> F
                 SourceUnreadableError(entry.path, f"cannot be examined ({error.strerror})", "check the link or its disk")
             )
     return folder
+
+
+def _is_noise(entry: os.DirEntry[str]) -> bool:
+    """Hidden folders (``.git``, ``.cache``), and hidden files that are being written or are no part of a model. Others, such as
+    ``.gitattributes``, are files like any other: whoever fetches the model fetches them."""
+    name = entry.name
+    if name == "__pycache__":
+        return True
+    if not name.startswith("."):
+        return False
+    unfinished = name.endswith((".lock", ".incomplete", ".partial", ".part", ".tmp")) or name.startswith((".tmp", "._"))
+    return entry.is_dir() or unfinished or name == ".DS_Store" or weight_format(name) is not None
 
 
 def is_text(name: str) -> bool:

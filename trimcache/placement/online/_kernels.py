@@ -9,13 +9,13 @@ disk the victims leave first, and only then are the missing blocks written. Afte
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-__all__ = ["Blocks", "Log", "Resident", "serve_gdsf", "serve_lfu", "serve_lru", "serve_replace"]
+from trimcache.placement._jit import helper
+
+__all__ = ["Blocks", "Log", "Resident", "plan", "serve_gdsf", "serve_lfu", "serve_lru", "serve_replace"]
 
 
 class Blocks(NamedTuple):
@@ -51,14 +51,7 @@ class Log(NamedTuple):
     evicted: Any
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # no folder to cache in: compile once a process instead
-        return njit(nogil=True)(function)
-
-
-@_jit
+@helper
 def missing(b, r, i):  # type: ignore[no-untyped-def]
     """Bytes of model ``i`` that the cache does not hold."""
     total = np.int64(0)
@@ -68,7 +61,7 @@ def missing(b, r, i):  # type: ignore[no-untyped-def]
     return total
 
 
-@_jit
+@helper
 def add(b, r, i):  # type: ignore[no-untyped-def]
     """Make ``i`` resident; returns the bytes that were missing."""
     before = r.used[0]
@@ -85,7 +78,7 @@ def add(b, r, i):  # type: ignore[no-untyped-def]
     return r.used[0] - before
 
 
-@_jit
+@helper
 def drop(b, r, i):  # type: ignore[no-untyped-def]
     """Evict ``i``; returns the bytes freed, its freeable bytes."""
     before = r.used[0]
@@ -102,7 +95,7 @@ def drop(b, r, i):  # type: ignore[no-untyped-def]
     return before - r.used[0]
 
 
-@_jit
+@helper
 def serve_lru(b, r, capacity, models, last, clock, log):  # type: ignore[no-untyped-def]
     """LRU: ``last int64[I]`` is the time of each model's last request, ``clock int64[1]`` the present time."""
     for n in range(models.size):
@@ -123,7 +116,7 @@ def serve_lru(b, r, capacity, models, last, clock, log):  # type: ignore[no-unty
             log.evicted[n] += drop(b, r, victim)
 
 
-@_jit
+@helper
 def count_request(frequency, i, step, growth):  # type: ignore[no-untyped-def]
     """Exponential decay without touching the others: each request counts ``growth`` times the one before."""
     frequency[i] += step[0]
@@ -133,7 +126,7 @@ def count_request(frequency, i, step, growth):  # type: ignore[no-untyped-def]
         step[0] = 1.0
 
 
-@_jit
+@helper
 def cheapest(b, r, frequency, i):  # type: ignore[no-untyped-def]
     """The resident model other than ``i`` with the fewest requests per freeable byte; lowest index on a tie."""
     victim = -1
@@ -146,7 +139,7 @@ def cheapest(b, r, frequency, i):  # type: ignore[no-untyped-def]
     return victim
 
 
-@_jit
+@helper
 def serve_lfu(b, r, capacity, models, frequency, step, growth, margin, log):  # type: ignore[no-untyped-def]
     """LFU with admission: the newcomer must outweigh, in requests, all victims that its missing bytes push out."""
     victims = np.empty(frequency.size, np.int64)
@@ -189,7 +182,7 @@ def serve_lfu(b, r, capacity, models, frequency, step, growth, margin, log):  # 
         log.evicted[n] = before + written - r.used[0]
 
 
-@_jit
+@helper
 def serve_gdsf(b, r, capacity, models, uses, inflation, floor, log):  # type: ignore[no-untyped-def]
     """GDSF: priority = inflation at the last use + uses / bytes, the bytes being freeable (resident) or missing (newcomer)."""
     for n in range(models.size):
@@ -238,7 +231,7 @@ def serve_gdsf(b, r, capacity, models, uses, inflation, floor, log):  # type: ig
         log.evicted[n] = before + need - r.used[0]
 
 
-@_jit
+@helper
 def take(b, r, i, taken, need, move):  # type: ignore[no-untyped-def]
     """Put model ``i`` in the plan: its atoms are ``taken``; ``need`` and ``move`` of every model that shares one fall."""
     for e in range(b.ptr[i], b.ptr[i + 1]):
@@ -251,7 +244,7 @@ def take(b, r, i, taken, need, move):  # type: ignore[no-untyped-def]
                     move[b.back[q]] -= b.atom_bytes[a]
 
 
-@_jit
+@helper
 def choose(b, r, capacity, value, price, start, trunk):  # type: ignore[no-untyped-def]
     """Greedy by net gain per new byte: bool[I], from the models ``start`` on.
 
@@ -294,7 +287,7 @@ def choose(b, r, capacity, value, price, start, trunk):  # type: ignore[no-untyp
         take(b, r, best, taken, need, move)
 
 
-@_jit
+@helper
 def worth(b, r, chosen, value, price):  # type: ignore[no-untyped-def]
     """Value of the models ``chosen``, less the price of the bytes that the cache has to write for them."""
     total = 0.0
@@ -311,49 +304,42 @@ def worth(b, r, chosen, value, price):  # type: ignore[no-untyped-def]
     return total
 
 
-@_jit
-def plan(b, r, capacity, value, price):  # type: ignore[no-untyped-def]
+@helper
+def plan(b, r, capacity, value, price, trunk_ptr, trunks):  # type: ignore[no-untyped-def]
     """The best of several greedy fillings by net worth: from what is resident, from nothing, and with trunks bought in advance.
 
-    The trunk of a shared atom is what all its models have in common. Trunks are added one at a time while that helps.
+    Trunk ``t`` is the atoms ``trunks[trunk_ptr[t]:trunk_ptr[t + 1]]``. Trunks are added one at a time while that helps.
     """
-    n_models, n_atoms = value.size, b.atom_bytes.size
-    nothing = np.zeros(n_models, np.bool_)
-    trunk = np.zeros(n_atoms, np.bool_)
-    best = choose(b, r, capacity, value, price, r.held, trunk)
+    nothing = np.zeros(value.size, np.bool_)
+    bought = np.zeros(b.atom_bytes.size, np.bool_)
+    best = choose(b, r, capacity, value, price, r.held, bought)
     most = worth(b, r, best, value, price)
-    found = choose(b, r, capacity, value, price, nothing, trunk)
+    found = choose(b, r, capacity, value, price, nothing, bought)
     total = worth(b, r, found, value, price)
     if total > most:
         best, most = found, total
-    seen = np.zeros(n_atoms, np.int64)
-    while True:
-        better = trunk
-        for a in range(n_atoms):
-            degree = b.back_ptr[a + 1] - b.back_ptr[a]
-            if degree < 2 or trunk[a]:
-                continue
-            seen[:] = 0
-            for q in range(b.back_ptr[a], b.back_ptr[a + 1]):
-                for e in range(b.ptr[b.back[q]], b.ptr[b.back[q] + 1]):
-                    seen[b.atoms[e]] += 1
-            with_a = trunk | (seen == degree)
+    improved = True
+    while improved:
+        improved = False
+        better = bought
+        for t in range(trunk_ptr.size - 1):
+            trial = bought.copy()
+            trial[trunks[trunk_ptr[t] : trunk_ptr[t + 1]]] = True
             nbytes = 0
-            for c in range(n_atoms):
-                if with_a[c]:
-                    nbytes += b.atom_bytes[c]
+            for a in range(trial.size):
+                if trial[a]:
+                    nbytes += b.atom_bytes[a]
             if nbytes > capacity:
                 continue
-            found = choose(b, r, capacity, value, price, nothing, with_a)
+            found = choose(b, r, capacity, value, price, nothing, trial)
             total = worth(b, r, found, value, price)
             if total > most:
-                best, most, better = found, total, with_a
-        if better is trunk:
-            return best
-        trunk = better
+                best, most, better, improved = found, total, trial, True
+        bought = better
+    return best
 
 
-@_jit
+@helper
 def move_to(b, r, chosen):  # type: ignore[no-untyped-def]
     """Evict and admit until exactly ``chosen`` is resident; returns bytes (written, evicted), blocks that stay counted in neither."""
     before = r.used[0]
@@ -367,8 +353,8 @@ def move_to(b, r, chosen):  # type: ignore[no-untyped-def]
     return written, before + written - r.used[0]
 
 
-@_jit
-def serve_replace(b, r, capacity, models, frequency, step, growth, clock, period, horizon, price, log):  # type: ignore[no-untyped-def]
+@helper
+def serve_replace(b, r, capacity, models, frequency, step, growth, clock, period, horizon, price, trunk_ptr, trunks, log):  # type: ignore[no-untyped-def]
     """Re-placement every ``period`` requests; in between a missed model is kept only if it fits beside the others."""
     for n in range(models.size):
         i = models[n]
@@ -380,6 +366,6 @@ def serve_replace(b, r, capacity, models, frequency, step, growth, clock, period
         clock[0] += 1
         if clock[0] % period == 0:
             value = frequency * (horizon / frequency.sum())
-            written, evicted = move_to(b, r, plan(b, r, capacity, value, price))
+            written, evicted = move_to(b, r, plan(b, r, capacity, value, price, trunk_ptr, trunks))
             log.written[n] += written
             log.evicted[n] += evicted

@@ -6,22 +6,20 @@ resolve(sources) -> PartSpec -> ScanTask -> scan_part -> PartRecord -> CatalogWr
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trimcache.catalog.description import CatalogDescription, create_or_check
 from trimcache.catalog.writer import CatalogWriter, remove_leftovers
 from trimcache.errors import NoWeightsError, SourceError, UsageError
-from trimcache.records import PartRecord
 from trimcache.rules import Rules
-from trimcache.scan_part import ScanTask, scan_part
+from trimcache.scanning.part import ScanTask, scan_part
+from trimcache.scanning.records import PartRecord
 from trimcache.sources.parts import PartSpec
 from trimcache.sources.resolve import Resolution, rename_clashes, resolve
 
@@ -280,13 +278,3 @@ def _run_small(tasks: Sequence[ScanTask], pool: ThreadPoolExecutor, run: Any, ta
 
 
 __all__ = ["Progress", "ScanReport", "run_scan", "scan"]
-
-
-class _CallableModule(ModuleType):
-    """Importing this module makes ``trimcache.scan`` the module; calling it still scans."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Catalog:
-        return scan(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _CallableModule

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trimcache.errors import SourceError
-from trimcache.headers import read_headers
 from trimcache.rules import Rules
-from trimcache.scan_part import ScanTask, scan_part
+from trimcache.scanning.headers import read_headers
+from trimcache.scanning.part import ScanTask, scan_part
 from trimcache.sources.parts import PartSpec
 from trimcache.sources.resolve import resolve
 

@@ -15,9 +15,9 @@ from trimcache.bytesource import Buffers, ByteSource, LocalFile, MemoryBytes
 from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import NoWeightsError
 from trimcache.extraction import object_extractor_for
-from trimcache.headers import open_same, read_headers
-from trimcache.records import ExtentColumns, FileColumns, PartRecord, TensorColumns
 from trimcache.rules import Rules
+from trimcache.scanning.headers import open_same, read_headers
+from trimcache.scanning.records import ExtentColumns, FileColumns, PartRecord, TensorColumns
 from trimcache.sources.describe import Description, describe
 from trimcache.sources.parts import OpenPart, PartSpec
 from trimcache.tensors import Kind, TensorRef

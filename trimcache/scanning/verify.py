@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from trimcache.errors import CatalogRulesError, SourceError, SourceNotFoundError
-from trimcache.scan_part import Advance, ScanTask, scan_part
+from trimcache.scanning.part import Advance, ScanTask, scan_part
 from trimcache.sources.resolve import resolve
 
 if TYPE_CHECKING:
     from trimcache.catalog.reader import Catalog, Part
-    from trimcache.records import PartRecord
+    from trimcache.scanning.records import PartRecord
     from trimcache.sources.parts import PartSpec
 
 
@@ -89,11 +88,11 @@ def find_again(part: Part) -> PartSpec:
     Raises:
         SourceNotFoundError: it is gone.
     """
-    candidates: Sequence[str] = [part.part.partition("#")[0]]
-    if part.part.startswith("file://"):
-        candidates = [str(Path(unquote(urlsplit(part.part).path)))]
+    # A cached revision is known by its name on the hub; its source is where it lies. A variant is found where its model is.
+    place = part.source if part.part.startswith("hf://") else part.part
+    path = unquote(urlsplit(place).path)
     for weights in ("preferred", "all"):
-        resolution = resolve(candidates, weights=weights)
+        resolution = resolve([path], weights=weights)
         for spec in resolution.parts:
             if spec.uri == part.part:
                 return spec

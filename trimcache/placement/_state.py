@@ -1,0 +1,107 @@
+"""Servers' contents while algorithms improve them: arrays for the compiled loops over the sharing tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimcache.placement._greedy import charge_missing_atoms
+from trimcache.placement._instance import Instance
+from trimcache.placement._jit import read_only
+from trimcache.placement._kernels_tree import solve_servers
+from trimcache.placement.evaluate import Held
+from trimcache.placement.tree import sharing_tree_of
+
+__all__ = ["State", "grid_steps"]
+
+_CELLS = 400_000  # of the knapsack's table: 3 MB, a fraction of a millisecond
+_FEWEST_STEPS, _MOST_STEPS = 400, 8192
+
+
+def grid_steps(n_nodes: int, cells: int = _CELLS) -> int:
+    """Steps of capacity for a tree: as fine as the table of ``cells`` allows, within 400 and 8192."""
+    return int(np.clip(cells // max(n_nodes, 1), _FEWEST_STEPS, _MOST_STEPS))
+
+
+class State:
+    """What each server holds beyond its pins, and how many servers serve each class; changed in place.
+
+    Attributes:
+        x: uint8[M, I]. count: int32[R], servers that serve each class of requests.
+        served: exact weight served, pins included.
+    """
+
+    def __init__(self, instance: Instance, steps: int | None = None) -> None:
+        problem, classes = instance.problem, instance.classes
+        tree, cost = sharing_tree_of(instance), charge_missing_atoms(problem.graph)
+        self.instance, self.tree = instance, tree
+        self.steps = grid_steps(tree.n_nodes) if steps is None else steps
+        self.x = np.zeros((problem.n_servers, problem.n_models), dtype=np.uint8)
+        self.count = np.zeros(classes.n_classes, dtype=np.int32)
+        self.served = instance.pinned_weight
+        resident, _ = cost.start(instance)
+        self._resident = resident
+        self._demand = (
+            read_only(classes.model, np.int32), read_only(classes.weight, np.int64), read_only(classes.server_ptr, np.int64),
+            read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
+            read_only(tree.model, np.int32), read_only(tree.charges(instance, full=True).reshape(-1), np.int64),
+        )  # fmt: skip
+        self._no_toll = read_only(np.zeros(0), np.float64)
+        self._exact = (
+            read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
+            read_only(cost.shared_bytes, np.int64), read_only(resident.reshape(-1), np.uint8),
+        )  # fmt: skip
+        self._free = read_only(instance.free_bytes, np.int64)
+        self._table = np.empty((tree.n_nodes + 1) * (self.steps + 1))
+
+    def load(self, held: Held) -> State:
+        """Hold this placement instead (pins need not be left out)."""
+        problem = self.instance.problem
+        self.x[:] = 0
+        self.x[np.repeat(np.arange(problem.n_servers), np.diff(held[0])), held[1]] = 1
+        self.x[np.divmod(problem.pinned, max(problem.n_models, 1))] = 0
+        self._recount()
+        return self
+
+    def clear(self, servers: Iterable[int]) -> None:
+        """Take everything but pins off some servers."""
+        classes = self.instance.classes
+        for m in servers:
+            mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
+            mine = mine[self.x[m, classes.model[mine]] > 0]
+            self.count[mine] -= 1
+            self.served -= int(classes.weight[mine[self.count[mine] == 0]].sum())
+            self.x[m] = 0
+
+    def solve(self, servers: Any, *, keep: bool, toll: NDArray[np.float64] | None = None) -> int:
+        """Solve servers one after another (``solve_servers``); the change of served weight, which is applied."""
+        change = solve_servers(
+            read_only(servers, np.int32), int(keep), *self._demand,
+            self._no_toll if toll is None else read_only(toll.reshape(-1), np.float64), self._free, self.steps, *self._exact,
+            self.x, self.count, self._table,
+        )  # fmt: skip
+        self.served += int(change)
+        return int(change)
+
+    def save(self) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
+        """A copy to come back to."""
+        return self.x.copy(), self.count.copy(), self.served
+
+    def restore(self, saved: tuple[NDArray[np.uint8], NDArray[np.int32], int]) -> None:
+        """Come back to a copy."""
+        self.x[:], self.count[:], self.served = saved
+
+    def held(self) -> Held:
+        """The placement, pins included."""
+        return self.instance.with_pins([np.flatnonzero(row).astype(np.int32) for row in self.x])
+
+    def _recount(self) -> None:
+        classes = self.instance.classes
+        self.count[:] = 0
+        for m in range(self.instance.problem.n_servers):
+            mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
+            self.count[mine] += self.x[m, classes.model[mine]]
+        self.served = self.instance.pinned_weight + int(classes.weight[self.count > 0].sum())
