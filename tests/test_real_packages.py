@@ -179,7 +179,7 @@ def test_minilm_as_safetensors_reads_it(tmp_path: Path) -> None:
     catalog = _scanned(folder, tmp_path)
     [part] = catalog.parts
     assert (part.architecture, part.format) == ("BertModel", "safetensors")
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in folder.rglob("*") if path.is_file()]
     assert SizeAnalysis(catalog).headline.total_bytes == sum(path.stat().st_size for path in files)
 
 

@@ -122,7 +122,7 @@ def test_a_wrong_placement_cannot_be_made():
 def test_names_and_limits():
     with pytest.raises(UsageError, match="did you mean independent"):
         place(tiny(), "independant")
-    with pytest.raises(UsageError, match="auto, gen"):
+    with pytest.raises(UsageError, match="gen, gen-ratio"):
         place(tiny(), "zzz")
     with pytest.raises(UsageError, match="not positive"):
         place(tiny(), time_limit_s=0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from trimcache.cli import forget, inspect, plan, scan, stats, verify
+from trimcache.cli import forget, generate, inspect, plan, scan, stats, verify
 from trimcache.cli.output import error_line
 from trimcache.errors import TrimcacheError
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 app.command("scan")(scan.scan)
 app.command("stats")(stats.stats)
 app.command("inspect")(inspect.inspect)
+app.command("generate")(generate.generate)
 app.command("plan")(plan.plan)
 app.command("verify")(verify.verify)
 app.command("forget")(forget.forget)

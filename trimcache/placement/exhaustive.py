@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from trimcache.errors import ProblemError
 from trimcache.placement._instance import Instance
+from trimcache.placement.evaluate import Held
 from trimcache.placement.problem import PlacementProblem
 from trimcache.placement.result import Placement
 
-__all__ = ["MAX_MODELS", "MAX_STATES", "exhaustive"]
+__all__ = ["MAX_MODELS", "MAX_STATES", "exhaustive", "try_all"]
 
 MAX_MODELS = 14
 """Requested models of one server at most: its sets are enumerated one by one."""
 
 MAX_STATES = 1_000_000
-"""Combinations weighed for one server at most."""
+"""Combinations weighed for one server at most, each of 8 classes of requests; fewer where there are more classes."""
 
 
 def exhaustive(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:
@@ -35,15 +36,30 @@ def exhaustive(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float 
         ProblemError: the case is too large.
     """
     begin = time.perf_counter()
-    instance = problem.instance
-    classes = instance.classes
+    tried = try_all(problem.instance, MAX_MODELS, MAX_STATES)
+    if tried is None:
+        raise ProblemError("exhaustive search", f"takes {MAX_MODELS} models a server and {MAX_STATES} combinations", "use mip or auto")
+    held, best = tried
+    total = problem.demand.total
+    return Placement(problem, held, "exhaustive", time.perf_counter() - begin, best / total if total else 0.0)
+
+
+def try_all(instance: Instance, max_models: int, max_states: int) -> tuple[Held, int] | None:
+    """The optimum, pins included, and its exact weight; None if a server has more models, or servers more combinations."""
+    classes, problem = instance.classes, instance.problem
+    models_of = [
+        np.unique(classes.model[classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]])
+        for m in range(problem.n_servers)
+    ]
+    if any(models.size > max_models for models in models_of):
+        return None
     covers = np.zeros((1, classes.n_classes), dtype=bool)  # classes served, one row a combination
     history: list[tuple[NDArray[np.int64], NDArray[np.int64], list[list[int]]]] = []
-    for m in range(problem.n_servers):
+    for m, models in enumerate(models_of):
         mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
-        sets = _maximal_sets(instance, m, np.unique(classes.model[mine]).tolist())
-        if len(sets) * covers.shape[0] > MAX_STATES:
-            raise ProblemError("exhaustive search", f"{len(sets) * covers.shape[0]} combinations at server {m}", "use mip or auto")
+        sets = _maximal_sets(instance, m, models.tolist())
+        if len(sets) * covers.shape[0] * max(classes.n_classes, 8) > 8 * max_states:
+            return None
         served = np.zeros((len(sets), classes.n_classes), dtype=bool)
         for row, chosen in zip(served, sets, strict=True):
             row[mine] = np.isin(classes.model[mine], chosen)
@@ -61,15 +77,11 @@ def exhaustive(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float 
     for before, which, sets in reversed(history):
         rows.append(sets[int(which[state])])
         state = int(before[state])
-    held = instance.with_pins(rows[::-1])
-    total = problem.demand.total
-    return Placement(problem, held, "exhaustive", time.perf_counter() - begin, best / total if total else 0.0)
+    return instance.with_pins(rows[::-1]), best
 
 
 def _maximal_sets(instance: Instance, server: int, models: list[int]) -> list[list[int]]:
     """Sets of ``models`` that fit ``server``, but none that a larger one contains."""
-    if len(models) > MAX_MODELS:
-        raise ProblemError("exhaustive search", f"{len(models)} models at server {server}", f"it takes {MAX_MODELS}; use mip or auto")
     atoms = instance.problem.graph.atoms()
     held = frozenset(instance.resident.get(server, atoms.indices[:0]).tolist())
     rows = [frozenset(atoms.indices[atoms.indptr[i] : atoms.indptr[i + 1]].tolist()) - held for i in models]

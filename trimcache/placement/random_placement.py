@@ -13,7 +13,7 @@ __all__ = ["random_placement"]
 
 
 def random_placement(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:
-    """Each server takes models in a random order of its own, every one that still fits, each block paid once.
+    """Each server takes the models asked of it in a random order, every one that still fits, each block paid once.
 
     ``time_limit_s`` changes nothing. Guarantee: none. Complexity: O(M sum of the models' atoms).
 
@@ -21,18 +21,19 @@ def random_placement(problem: PlacementProblem, *, seed: int = 0, time_limit_s: 
     """
     begin = time.perf_counter()
     instance, atoms = problem.instance, problem.graph.atoms()
-    barred = set(np.concatenate([problem.pinned, problem.forbidden]).tolist())
+    classes = instance.classes
     rng = np.random.default_rng(seed)
     rows = []
     for m in range(problem.n_servers):
         held = np.zeros(atoms.n_atoms, dtype=bool)
         held[instance.resident.get(m, atoms.indices[:0])] = True
         free, row = int(instance.free_bytes[m]), []
-        for i in rng.permutation(problem.n_models).tolist():
+        asked = np.unique(classes.model[classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]])
+        for i in rng.permutation(asked).tolist():
             mine = atoms.indices[atoms.indptr[i] : atoms.indptr[i + 1]]
             missing = mine[~held[mine]]
             need = int(atoms.atom_bytes[missing].sum())
-            if need <= free and m * problem.n_models + i not in barred:
+            if need <= free:
                 free -= need
                 held[missing] = True
                 row.append(i)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Protocol
@@ -28,6 +29,9 @@ _HOMES = {
     "gen-ratio": "trimcache.placement.gen_ratio:gen_ratio",
     "independent": "trimcache.placement.independent:independent",
     "spec-tree": "trimcache.placement.spec_tree:spec_tree",
+    "mip": "trimcache.placement.mip:mip",
+    "resolve": "trimcache.placement.resolve:resolve",
+    "search": "trimcache.placement.search:search",
     "random": "trimcache.placement.random_placement:random_placement",
 }
 
@@ -49,7 +53,15 @@ def algorithm(name: str) -> Algorithm:
     return found
 
 
-def place(problem: PlacementProblem, algorithm: str = "auto", seed: int = 0, time_limit_s: float | None = None) -> Placement:
+def place(
+    problem: PlacementProblem,
+    algorithm: str = "auto",
+    seed: int = 0,
+    time_limit_s: float | None = None,
+    *,
+    gap: float = 0.0,
+    progress: Callable[[float, float], None] | None = None,
+) -> Placement:
     """Solve ``problem`` with the algorithm of that name.
 
     Args:
@@ -57,12 +69,20 @@ def place(problem: PlacementProblem, algorithm: str = "auto", seed: int = 0, tim
         algorithm: one of ``algorithm_names()``.
         seed: for algorithms that use chance; same seed, same placement.
         time_limit_s: for algorithms that improve while there is time, in seconds; None leaves it to them.
+        gap: for ``auto``: stop once (upper_bound - hit_ratio) / upper_bound is at most this.
+        progress: for ``auto``: called with (hit ratio, upper bound) whenever either improves.
 
     Raises:
-        UsageError: an unknown algorithm, or a time limit that is not positive.
+        UsageError: an unknown algorithm, a time limit that is not positive, or a gap outside [0, 1).
     """
+    if not 0 <= gap < 1:
+        raise UsageError("gap", f"{gap} is not in [0, 1)", "give for example 0.01")
     if time_limit_s is not None and not time_limit_s > 0:
         raise UsageError("time limit", f"{time_limit_s} s is not positive", "give seconds > 0")
+    if algorithm == "auto":
+        from trimcache.placement.auto import auto
+
+        return auto(problem, seed=seed, time_limit_s=time_limit_s, gap=gap, progress=progress)
     return _algorithm(algorithm)(problem, seed=seed, time_limit_s=time_limit_s)
 
 

@@ -24,8 +24,8 @@ from trimcache.synthesis.tables import Tables
 
 PARTS_PER_SHARD = 5000
 _THREADS = 2
-# Dictionaries of these would hold nearly every value; they are hashes, so compression finds nothing either.
-_PLAIN = ("block", "digest", "offset", "ordinal")
+# Compression finds nothing in hashes, and dictionaries of these would hold nearly every value.
+_HASHES, _NUMBERS = ("block", "digest"), ("offset", "ordinal")
 
 
 def write_catalog(
@@ -87,14 +87,11 @@ def refuse_existing(root: Path) -> None:
 def _write(table: pa.Table, schema: pa.Schema, path: Path) -> None:
     """One file of a shard; its columns read back as the schema says, whatever dictionaries they were made from."""
     columns = [field.name for field in schema]
-    dictionary = [name for name in columns if name not in _PLAIN]
-    compression = {name: "none" if name in ("block", "digest") else "zstd" for name in columns}
-    del compression["notes" if "notes" in compression else columns[0]]
     pq.write_table(
         table.select(columns),
         path,
-        compression={**{name: "zstd" for name in columns}, "block": "none", "digest": "none"} if "part" in columns else "zstd",
-        use_dictionary=dictionary,
+        compression={name: "none" if name in _HASHES else "zstd" for name in columns},
+        use_dictionary=[name for name in columns if name not in (*_HASHES, *_NUMBERS)],
         store_schema=False,
         write_statistics=False,
     )

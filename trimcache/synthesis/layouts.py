@@ -13,6 +13,7 @@ from trimcache.tensors import Kind, kind_of
 
 # transformers 4, which most of the hub was saved with, splits at this size; transformers 5 at 50 GB.
 MAX_SHARD_BYTES = 5 * 10**9
+ADAPTER_CONFIG = "file.adapter_config.json"
 _COUNTER = "num_batches_tracked"
 
 
@@ -115,9 +116,7 @@ def adapter_layout(arch: Architecture, spec: LoraSpec, base: str) -> Layout:
     slots = {tensor.name: slot for slot, tensor in rows}
     file = safetensors_file("adapter_model.safetensors", [tensor for _, tensor in rows])
     layout = Layout("peft")
-    config = adapter_config(arch, spec, base)
-    layout.files.append(("adapter_config.json", len(config), None))
-    layout.extents.append(ExtentRow(0, 0, len(config), Kind.FILE, None, config))
+    layout.add_plain_file("adapter_config.json", len(adapter_config(arch, spec, base)), ADAPTER_CONFIG, repr(spec).encode())
     layout.add_safetensors(file, [slots[tensor.name] for tensor, _ in file.tensors], Kind.ADAPTER, "peft")
     return layout
 

@@ -6,7 +6,7 @@ equal block exactly when they got it from one writer: so sharing is a matter of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from trimcache.synthesis.layouts import Layout
@@ -48,7 +48,7 @@ class Forest:
     regime: list[str] = field(default_factory=list)
     weight: list[float | None] = field(default_factory=list)
     _layout_ids: dict[object, int] = field(default_factory=dict)
-    _write_ids: dict[Written, int] = field(default_factory=dict)
+    _write_ids: dict[object, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.name)
@@ -58,20 +58,21 @@ class Forest:
         """How many models the catalog will have."""
         return sum(self.listed)
 
-    def layout_id(self, key: object, made: Layout | None = None) -> int | None:
-        """The index of the layout known as ``key``; stores ``made`` under it if given."""
-        if made is not None:
-            self._layout_ids[key] = len(self.layouts)
-            self.layouts.append(made)
-        return self._layout_ids.get(key)
-
-    def write_id(self, trunk: str, slots: Iterable[str] | None) -> int:
-        """The index of a set of written slots."""
-        written = Written(trunk, None if slots is None else frozenset(slots))
-        known = self._write_ids.get(written)
+    def layout_id(self, key: object, make: Callable[[], Layout]) -> int:
+        """The index of the layout known as ``key``; ``make`` makes it the first time."""
+        known = self._layout_ids.get(key)
         if known is None:
-            known = self._write_ids[written] = len(self.writes)
-            self.writes.append(written)
+            known = self._layout_ids[key] = len(self.layouts)
+            self.layouts.append(make())
+        return known
+
+    def write_id(self, key: object, trunk: str, slots: Callable[[], Iterable[str] | None]) -> int:
+        """The index of the set of written slots known as ``key``; ``slots`` makes it the first time."""
+        known = self._write_ids.get(key)
+        if known is None:
+            made = slots()
+            known = self._write_ids[key] = len(self.writes)
+            self.writes.append(Written(trunk, None if made is None else frozenset(made)))
         return known
 
     def add(

@@ -16,16 +16,17 @@ Every function takes the forest, the parent's node and the new name, and returns
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from trimcache.errors import UsageError
 from trimcache.synthesis.adapters import LoraSpec, targeted
 from trimcache.synthesis.architectures import Architecture
-from trimcache.synthesis.layouts import MAX_SHARD_BYTES, adapter_layout, gguf_layout, model_layout
+from trimcache.synthesis.layouts import ADAPTER_CONFIG, MAX_SHARD_BYTES, adapter_layout, gguf_layout, model_layout
 from trimcache.synthesis.lineage import ROOT, Forest
 
-_OWN_FILES = ("file.config.json",)  # a fine-tune's configuration differs: its path, its labels
+# What every new model has of its own: its configuration (path, labels), and how adapters of it are configured (they name it).
+_OWN_FILES = ("file.config.json", ADAPTER_CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,14 @@ def check_depth(arch: Architecture, depth: int) -> None:
 
 def base(forest: Forest, arch: Architecture, shape: Shape, name: str, *, listed: bool = True) -> int:
     """A pretrained network, a family of its own."""
-    written = forest.write_id(arch.trunk, None)
-    return forest.add(
-        name, ROOT, _layout(forest, arch, shape), written, architecture=arch.model_class, regime="base", listed=listed, family=len(forest)
-    )
+    written = forest.write_id(("all", arch.trunk), arch.trunk, lambda: None)
+    layout = _layout(forest, arch, shape)
+    return forest.add(name, ROOT, layout, written, architecture=arch.model_class, regime="base", listed=listed, family=len(forest))
 
 
 def full(forest: Forest, parent: int, arch: Architecture, shape: Shape, name: str) -> int:
     """Everything trained; the tokenizer stays."""
-    return _child(forest, parent, arch, shape, name, "full", [arch.slot(row[0]) for row in arch.rows])
+    return _child(forest, parent, arch, shape, name, "full", "", lambda: list(arch.layer_of_slot))
 
 
 def frozen(forest: Forest, parent: int, arch: Architecture, shape: Shape, depth: int, name: str, *, listed: bool = True) -> int:
@@ -72,69 +72,76 @@ def frozen(forest: Forest, parent: int, arch: Architecture, shape: Shape, depth:
         UsageError: an impossible depth.
     """
     check_depth(arch, depth)
-    key = ("frozen", arch.name, depth)
-    slots = _cached(forest, key, lambda: [slot for slot, layer in arch.layer_of_slot.items() if layer >= depth or slot in arch.head_slots])
+
+    def slots() -> list[str]:
+        return [slot for slot, layer in arch.layer_of_slot.items() if layer >= depth or slot in arch.head_slots]
+
     regime = "head" if depth == arch.layers - 1 else "frozen"
-    return _child(forest, parent, arch, shape, name, regime, slots, listed=listed)
+    return _child(forest, parent, arch, shape, name, regime, depth, slots, listed=listed)
 
 
 def head(forest: Forest, parent: int, arch: Architecture, shape: Shape, name: str) -> int:
-    """Only what depends on the labels is new, and what lies above the last block where the architecture has blocks."""
+    """Only the top layer is new: the classifier, and what else lies above the last block where the architecture has blocks."""
     return frozen(forest, parent, arch, shape, arch.layers - 1, name)
 
 
-def lora(forest: Forest, parent: int, arch: Architecture, spec: LoraSpec, name: str) -> int:
-    """An adapter: a part of its own that cannot be served without its base."""
+def lora(forest: Forest, parent: int, arch: Architecture, spec: LoraSpec, name: str, *, listed: bool = True) -> int:
+    """An adapter: a part of its own that cannot be served without its base.
+
+    Raises:
+        UsageError: an impossible rank or target.
+    """
     base_name = forest.name[parent]
-    key = ("adapter", arch.name, spec, base_name)
-    layout = forest.layout_id(key)
-    if layout is None:
-        layout = forest.layout_id(key, adapter_layout(arch, spec, base_name))
-    assert layout is not None
-    slots = _cached(forest, ("lora", arch.name, spec), lambda: forest.layouts[layout].slots)
-    written = forest.write_id(arch.trunk, slots)
+    layout = forest.layout_id(("adapter", arch.name, spec, len(base_name)), lambda: adapter_layout(arch, spec, base_name))
+    # Its configuration says what it adapts and how: adapters of one base and one kind have the same.
+    written = forest.write_id(
+        ("adapter", arch.name, spec), arch.trunk, lambda: [slot for slot in forest.layouts[layout].slots if slot != ADAPTER_CONFIG]
+    )
     return forest.add(
-        name, parent, layout, written, architecture=arch.model_class, regime="lora", base=base_name, needs_base=True
+        name, parent, layout, written, architecture=arch.model_class, regime="lora", listed=listed, base=base_name, needs_base=True
     )
 
 
 def merged(forest: Forest, adapter: int, arch: Architecture, spec: LoraSpec, shape: Shape, name: str) -> int:
     """An adapter added into its base; ``adapter`` is the adapter's node, whose classifier it keeps."""
-    slots = _cached(forest, ("merged", arch.name, spec), lambda: [arch.slot(tensor.name) for tensor in targeted(arch, spec)])
-    return _child(forest, adapter, arch, shape, name, "merged", slots)
+    return _child(forest, adapter, arch, shape, name, "merged", spec.targets, lambda: [arch.slot(t.name) for t in targeted(arch, spec)])
 
 
 def resized(forest: Forest, parent: int, arch: Architecture, shape: Shape, name: str) -> int:
-    """Another number of tokens: every tensor that depends on it is new as a block, its old rows are not."""
+    """Another number of tokens: every tensor that depends on it is new as a block, though most of its rows are not.
+
+    Raises:
+        UsageError: no tensor depends on it.
+    """
     if not arch.embedding_slots:
         raise UsageError(f"architecture {arch.name}", "has no embeddings that could be resized", "choose a language model")
-    return _child(forest, parent, arch, shape, name, "resized", [*arch.embedding_slots, "file.tokenizer.json"])
+    return _child(forest, parent, arch, shape, name, "resized", "", lambda: [*arch.embedding_slots, "file.tokenizer.json"])
 
 
 def cast(forest: Forest, parent: int, arch: Architecture, shape: Shape, name: str) -> int:
     """The parent in ``shape.dtype``."""
-    return _child(forest, parent, arch, shape, name, "cast", [])
+    return _child(forest, parent, arch, shape, name, "cast", "", lambda: [])
 
 
 def gguf(forest: Forest, parent: int, arch: Architecture, mixture: str, name: str) -> int:
-    """The parent quantized; the file's header is its own only where the parent's configuration is."""
-    key = ("gguf", arch.name, mixture)
-    layout = forest.layout_id(key)
-    if layout is None:
-        layout = forest.layout_id(key, gguf_layout(arch, mixture))
-    assert layout is not None
-    written = forest.write_id(arch.trunk, ["file.gguf header"])
+    """The parent quantized; only the file's header, which names the model, is its own.
+
+    Raises:
+        UsageError: an unknown mixture, or no conversion.
+    """
+    layout = forest.layout_id(("gguf", arch.name, mixture), lambda: gguf_layout(arch, mixture))
+    written = forest.write_id(("gguf", arch.trunk), arch.trunk, lambda: ["file.gguf header"])
     return forest.add(name, parent, layout, written, architecture=arch.model_class, regime="gguf", base=forest.name[parent])
 
 
 def copy(forest: Forest, original: int, name: str) -> int:
     """The same files under another name."""
-    written = forest.write_id(forest.writes[forest.written[original]].trunk, [])
+    trunk = forest.writes[forest.written[original]].trunk
     return forest.add(
         name,
         original,
         forest.layout[original],
-        written,
+        forest.write_id(("nothing", trunk), trunk, lambda: []),
         architecture=forest.architecture[original],
         regime="copy",
         base=forest.declared_base[original],
@@ -143,36 +150,33 @@ def copy(forest: Forest, original: int, name: str) -> int:
 
 
 def _child(
-    forest: Forest, parent: int, arch: Architecture, shape: Shape, name: str, regime: str, slots: Iterable[str], *, listed: bool = True
+    forest: Forest,
+    parent: int,
+    arch: Architecture,
+    shape: Shape,
+    name: str,
+    regime: str,
+    detail: object,
+    slots: Callable[[], list[str]],
+    *,
+    listed: bool = True,
 ) -> int:
-    written = forest.write_id(arch.trunk, [*slots, *_OWN_FILES])
+    """A model of whole files that wrote ``slots`` and its own configuration."""
+    written = forest.write_id((regime, arch.name, detail), arch.trunk, lambda: [*slots(), *_OWN_FILES])
     base_name = forest.name[parent] if forest.listed[parent] else None
     layout = _layout(forest, arch, shape)
     return forest.add(name, parent, layout, written, architecture=arch.model_class, regime=regime, listed=listed, base=base_name)
 
 
 def _layout(forest: Forest, arch: Architecture, shape: Shape) -> int:
-    key = (arch.name, shape)
-    known = forest.layout_id(key)
-    if known is None:
-        made = model_layout(
+    return forest.layout_id(
+        (arch.name, shape),
+        lambda: model_layout(
             arch,
             labels=shape.labels,
             vocab=shape.vocab,
             dtype=shape.dtype,
             max_shard_bytes=shape.max_shard_bytes,
             tokenizer_nbytes=shape.tokenizer_nbytes,
-        )
-        known = forest.layout_id(key, made)
-        assert known is not None
-    return known
-
-
-_CACHE: dict[object, list[str]] = {}
-
-
-def _cached(forest: Forest, key: object, make: object) -> list[str]:
-    """A list of slots by what determines it: presets ask for the same few thousands of times."""
-    if key not in _CACHE:
-        _CACHE[key] = make()  # type: ignore[operator]
-    return _CACHE[key]
+        ),
+    )

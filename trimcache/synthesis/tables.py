@@ -21,14 +21,16 @@ class _Dictionary:
     """Codes for repeated texts."""
 
     def __init__(self) -> None:
-        self.codes: dict[str | None, int] = {}
+        self.codes: dict[str, int] = {}
 
     def code(self, text: str | None) -> int:
-        return self.codes.setdefault(text, len(self.codes))
+        """-1 for None."""
+        return -1 if text is None else self.codes.setdefault(text, len(self.codes))
 
     def array(self, codes: NDArray[Any]) -> pa.Array:
         values = pa.array(list(self.codes), pa.string())
-        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), values)
+        missing = codes < 0
+        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32), mask=missing if missing.any() else None), values)
 
 
 class _Rows:

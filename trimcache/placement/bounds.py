@@ -1,0 +1,136 @@
+"""A proven bound on any placement: Lagrangian relaxation, priced server by server by the tree (PAPER notes, section 4.7).
+
+A class of requests is served at most once, whatever the number of copies: ``served[r] <= sum of copies[r]``. With a
+price ``0 <= price[r] <= weight[r]`` for each of these constraints the servers fall apart: ::
+
+    L(price) = sum_r (weight[r] - price[r]) + sum_m (the best set of server m when serving r pays price[r])
+
+is at least the optimum for *any* price. Each server's best set is a tree knapsack with sizes rounded down and crossing
+atoms charged by shares, so its value is never under-estimated. All numbers are whole, so L is exact.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trimcache.placement._instance import Instance
+from trimcache.placement._jit import read_only
+from trimcache.placement._kernels_tree import price_servers
+from trimcache.placement._state import grid_steps
+from trimcache.placement.problem import PlacementProblem
+from trimcache.placement.tree import sharing_tree_of
+
+__all__ = ["LagrangianBound", "upper_bound"]
+
+_COARSE_CELLS = 60_000  # of a table while prices are looked for
+_FINE_CELLS = 1_000_000  # and for the bound that is reported
+_PATIENCE = 20  # steps without a better bound before the step is shortened
+
+
+def upper_bound(problem: PlacementProblem, *, steps: int = 300, best_known: float = 0.0) -> float:
+    """A proven bound on the hit ratio of any placement of ``problem``, after so many subgradient steps."""
+    bound = LagrangianBound(problem.instance)
+    bound.run(round(best_known * problem.demand.total), max_steps=steps)
+    total = problem.demand.total
+    return bound.weight / total if total else 0.0
+
+
+class LagrangianBound:
+    """Prices that are improved step by step, the best bound so far, and the sets that pricing found on the way.
+
+    Guarantee: ``weight`` is never below the optimum. Complexity: a step costs O(M (I + J) C).
+
+    Attributes:
+        weight: int, the proven bound on the exact weight of any placement, pins included.
+        price: float64[R], the whole-number prices of the best bound.
+        columns: per server, the sets that pricing found: packed bits -> value lost against the best at that step.
+    """
+
+    def __init__(self, instance: Instance, grid: int | None = None) -> None:
+        problem, classes = instance.problem, instance.classes
+        tree = sharing_tree_of(instance)
+        self.instance, self.tree = instance, tree
+        self.weight = instance.ceiling_weight
+        self._coarse_weight = 2**62  # the best on the coarse grid, that of ``price``
+        self.grid = grid_steps(tree.n_nodes, _COARSE_CELLS) if grid is None else grid
+        self._fine = max(self.grid, grid_steps(tree.n_nodes, _FINE_CELLS))
+        self._weight = classes.weight.astype(np.float64)
+        copies = np.diff(classes.ptr)
+        self.price = np.floor(self._weight / np.maximum(copies, 1)) if classes.n_classes else self._weight
+        self._now = self.price
+        self._charge = read_only(tree.charges(instance, full=False).reshape(-1), np.int64)
+        self._x = np.zeros((problem.n_servers, problem.n_models), dtype=np.uint8)
+        self._copies = np.zeros(classes.n_classes)
+        self._table = np.empty((tree.n_nodes + 1) * (self._fine + 1))
+        self._refined = 0
+        self._scale = 1.0
+        self._idle = 0
+        self._direction = np.zeros(classes.n_classes)
+        self.columns: list[dict[bytes, int]] = [{} for _ in range(problem.n_servers)]
+        self.steps = 0
+
+    def evaluate(self, price: NDArray[np.float64], grid: int | None = None) -> int:
+        """L(price), exact, for whole-number prices within [0, weight]; the sets and copies stay in ``_x``, ``_copies``."""
+        classes, tree = self.instance.classes, self.tree
+        value = price_servers(
+            read_only(price, np.float64), read_only(classes.model, np.int32), read_only(classes.server_ptr, np.int64),
+            read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
+            read_only(tree.model, np.int32), self._charge, read_only(self.instance.free_bytes, np.int64),
+            self.grid if grid is None else grid, self._x, self._copies, self._table,
+        )  # fmt: skip
+        return self.instance.pinned_weight + int((self._weight - price).sum()) + int(value)
+
+    def run(
+        self, best_known: int, *, max_steps: int | None = None, stop: float | None = None, gap: float = 0.0, refine: bool = False
+    ) -> None:
+        """Polyak steps towards ``best_known``, the exact weight of some placement.
+
+        Stops when the bound is within ``gap`` of it, when steps have become too short to matter, after ``max_steps``, or at
+        the time ``stop`` (``time.perf_counter``). With ``refine`` the best prices are then priced once on a fine grid.
+        """
+        done = 0
+        while (max_steps is None or done < max_steps) and (stop is None or time.perf_counter() < stop):
+            if self.weight - best_known <= gap * self.weight or self._scale < 1e-4:
+                break
+            done += 1
+            self._step(best_known)
+        if refine and self._coarse_weight != self._refined and self.weight > best_known:
+            self._refined = self._coarse_weight
+            self.weight = min(self.weight, self.evaluate(self.price, self._fine))
+
+    def _step(self, best_known: int) -> None:
+        price = self._now
+        bound = self.evaluate(price)
+        self.steps += 1
+        for m, row in enumerate(np.packbits(self._x, axis=1)):
+            self.columns[m][row.tobytes()] = self.steps
+        if bound < self._coarse_weight:
+            self._idle = 0 if self._coarse_weight - bound > 1e-5 * self._coarse_weight else self._idle + 1
+            self._coarse_weight, self.price = bound, price
+            self.weight = min(self.weight, bound)
+        else:
+            self._idle += 1
+        if self._idle >= _PATIENCE:
+            self._idle, self._scale = 0, self._scale * 0.7
+            self._now = self.price  # from the best again
+            self._direction[:] = 0
+            return
+        # Only classes below their weight are surely counted as served; at it, being served is worth nothing.
+        served = np.minimum(self._copies, 1.0)
+        slope = self._copies - np.where(price < self._weight, 1.0, served)
+        # A price at an end of its range cannot follow a slope that leads out of it.
+        slope[(price <= 0) & (slope > 0)] = 0
+        length = float(slope @ slope)
+        if length == 0:
+            self._scale = 0.0
+            return
+        inner = float(self._direction @ slope)
+        norm = float(self._direction @ self._direction)
+        mix = max(0.0, -inner / norm) if norm > 0 else 0.0  # Camerini, Fratta, Maffioli (1975)
+        direction = slope + 1.5 * mix * self._direction
+        self._direction = direction
+        step = self._scale * (bound - best_known) / float(direction @ direction)
+        self._now = np.clip(np.rint(price - step * direction), 0, self._weight)
