@@ -70,7 +70,9 @@ def build(entry: Entry, model_class: str) -> dict[str, Any]:
         "layers": max(layers) + 1,
         "config": config,
         "generation_config": generation,
-        "tensors": folded([[name, dtype, shape, layer, int(name in buffers)] for (name, dtype, shape), layer in zip(rows, layers, strict=True)]),
+        "tensors": folded(
+            [[name, dtype, shape, layer, int(name in buffers)] for (name, dtype, shape), layer in zip(rows, layers, strict=True)]
+        ),
     }
 
 
@@ -161,14 +163,15 @@ def folded(rows: list[list[Any]]) -> list[Any]:
                 step_rows = body(first + count, index + count * len(pattern))
                 step = step_rows[0][3] - pattern[0][3] if step_rows else 0
                 expected = [
-                    [f"{stem_text}{first + count}.{row[0][len(f'{stem_text}{first}.'):]}", row[1], row[2], row[3] + step, row[4]] for row in pattern
+                    [f"{stem_text}{first + count}.{row[0][len(f'{stem_text}{first}.') :]}", row[1], row[2], row[3] + step, row[4]]
+                    for row in pattern
                 ]
                 per = (rows[index + len(pattern)][3] - pattern[0][3]) if index + len(pattern) < len(rows) else 0
                 if step_rows != expected or step != per * count:
                     break
                 count += 1
             if count > 1:
-                named = [[f"{stem_text}{{}}.{row[0][len(f'{stem_text}{first}.'):]}", *row[1:]] for row in pattern]
+                named = [[f"{stem_text}{{}}.{row[0][len(f'{stem_text}{first}.') :]}", *row[1:]] for row in pattern]
                 best = {"repeat": [first, first + count], "layers": per, "tensors": named}
                 index += count * len(pattern)
         if best:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from trimcache.graph import ModelBlockGraph
-from trimcache.placement import PlacementProblem
+from trimcache.placement import PlacementProblem, PrefixReach, Reach
 
 
 @st.composite
@@ -68,3 +68,58 @@ def naive_greedy(problem: PlacementProblem, storage) -> np.ndarray:
         _, m, i = best
         x[m, i] = True
         served[:, i] |= feasible[m, :, i]
+
+
+def tiny_problem(seed: int, *, laminar: bool, pins: bool, n_models: int | None = None, n_servers: int | None = None) -> PlacementProblem:
+    """A random problem that exhaustive search takes, sharing a forest or crossing, some with pins and forbidden pairs."""
+    rng = np.random.default_rng([seed, 99])
+    n_servers = int(rng.integers(1, 4)) if n_servers is None else n_servers
+    n_models = int(rng.integers(1, 7)) if n_models is None else n_models
+    n_users = int(rng.integers(1, 7))
+    models: dict[str, list[str]] = {f"m{i}": [f"own{i}"] for i in range(n_models)}
+    if laminar:
+        groups = [list(range(n_models))]
+        while groups:
+            group = groups.pop()
+            for i in group:
+                models[f"m{i}"].append(f"g{len(groups)}-{'-'.join(map(str, group))}")
+            if len(group) > 1:
+                cut = int(rng.integers(1, len(group)))
+                groups += [part for part in (group[:cut], group[cut:]) if rng.random() < 0.8]
+    else:
+        for b in range(int(rng.integers(1, 6))):
+            for i in np.flatnonzero(rng.random(n_models) < 0.5):
+                models[f"m{i}"].append(f"b{b}")
+    sizes = {block: int(rng.integers(0, 15)) for blocks in models.values() for block in blocks}
+    graph = ModelBlockGraph.from_blocks(models, sizes)
+    demand = rng.integers(0, 5, (n_users, n_models))
+    feasible = rng.random((n_servers, n_users, n_models)) < rng.choice([0.4, 0.8, 1.0])
+    capacity = rng.integers(0, 70, n_servers)
+    pinned, forbidden = [], []
+    for m in range(n_servers if pins else 0):
+        for i in rng.permutation(n_models)[:2].tolist():
+            if rng.random() < 0.5:
+                forbidden.append((m, i))
+            elif graph.set_bytes([*[j for n, j in pinned if n == m], i]) <= capacity[m]:
+                pinned.append((m, i))
+    objective = "bytes" if seed % 5 == 0 else "requests"
+    return PlacementProblem(graph, capacity, demand, feasible, pinned, forbidden, objective)
+
+
+def in_every_form(seed: int) -> list[PlacementProblem]:
+    """One problem three times: its reach dense, as lists, and as prefixes of each user's own order of servers."""
+    rng = np.random.default_rng([seed, 5])
+    base = tiny_problem(seed, laminar=bool(seed % 2), pins=bool(seed % 3 == 0))
+    n_servers, n_users, demand = base.n_servers, base.n_users, base.requests
+    order = np.stack([rng.permutation(n_servers) for _ in range(n_users)])
+    count = rng.integers(0, n_servers + 1, demand.n_requests)
+    prefix = PrefixReach(n_servers, np.arange(n_users + 1) * n_servers, order.reshape(-1), demand.user, count)
+    table = np.zeros((n_servers, n_users, base.n_models), dtype=bool)
+    for k, i, n in zip(demand.user, demand.model, count, strict=True):
+        table[order[k, :n], k, i] = True
+    forms = [table, Reach.from_dense(table, demand), prefix]
+    rows = base._unpacked
+    return [
+        PlacementProblem(base.graph, base.capacity_bytes, demand, reach, rows(base.pinned), rows(base.forbidden), base.objective)
+        for reach in forms
+    ]

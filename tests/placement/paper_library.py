@@ -46,17 +46,16 @@ def paper_special(n_models: int = 30, seed: int = 0, per_backbone: int = 100) ->
 
 
 def paper_general(n_models: int = 30, seed: int = 0, per_backbone: int = 100, n_first: int = 5) -> ModelBlockGraph:
-    """Two rounds: ``n_first`` fine-tunes a backbone on super-classes, then models that freeze the bottom of one of those."""
+    """Two rounds: ``n_first`` full fine-tunes a backbone on super-classes, then models that freeze the bottom of one of those."""
     rng = np.random.default_rng([seed, 2])
     draw = np.random.default_rng(7)
     whole = {}
     for name, (low, high) in FROZEN.items():
         layers = layer_bytes(name)
-        first = draw.integers(low // 2, low, n_first).tolist()
         for n in range(per_backbone):
             branch, depth = int(draw.integers(n_first)), int(draw.integers(low, high + 1))
             model = f"{name}-{n}"
-            owner = [name if j < first[branch] else f"{name}+{branch}" if j < depth else model for j in range(len(layers))]
+            owner = [f"{name}+{branch}" if j < depth else model for j in range(len(layers))]
             whole[model] = [(f"{who}/{j}", size) for j, (who, size) in enumerate(zip(owner, layers, strict=True))]
     return _drawn(whole, n_models, rng)
 

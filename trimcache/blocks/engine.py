@@ -7,10 +7,10 @@ file that shrinks under a map kills the process, and reading through a buffer th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trimcache.blocks.digests import DigestAlgorithm, Hasher
 from trimcache.blocks.pieces import PieceList, Pieces
@@ -81,9 +81,7 @@ class Engine:
             for run, future in zip(runs, pending, strict=True):
                 results.append(future.result() if future is not None else [self._hash_giant(source, run[0], self.executor)])
         finally:
-            for future in pending:
-                if future is not None:
-                    future.cancel()
+            _settle(future for future in pending if future is not None)
         return [hashed for run in results for hashed in run]
 
     def _in_file_order(self, source: ByteSource, runs: Sequence[Sequence[Extent]], executor: Executor) -> list[Hashed]:
@@ -181,6 +179,14 @@ class _Stream:
 
 def _finish(pieces: tuple[Pieces | None, ...]) -> tuple[PieceList | None, ...]:
     return tuple(None if piece is None else piece.finish() for piece in pieces)
+
+
+def _settle(futures: Iterable[Future[Any]]) -> None:
+    """Cancel what has not begun and wait for what has: after that nobody reads the source any more."""
+    listed = list(futures)
+    for future in listed:
+        future.cancel()
+    wait(listed)
 
 
 def _nbytes(run: Sequence[Extent]) -> int:

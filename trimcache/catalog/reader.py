@@ -79,12 +79,15 @@ class Catalog:
         """Every live part, sorted by name."""
         shards = self._shards("parts")
         newest: dict[str, tuple[tuple[int, str], dict[str, Any]]] = {}
+        n_rows = 0
         for shard in shards:
             for row in self.read_shard("parts", shard).to_pylist():
+                n_rows += 1
                 key = (row["generation"], shard)
                 if row["part"] not in newest or key > newest[row["part"]][0]:
                     newest[row["part"]] = (key, row)
         live = [_part(row, shard) for (_, shard), row in newest.values() if row["status"] != FORGOTTEN]
+        self._nothing_outdated = len(live) == n_rows
         return tuple(_unique_names(sorted(live, key=lambda part: (part.name, part.part))))
 
     @cached_property
@@ -105,13 +108,18 @@ class Catalog:
             by_shard.setdefault(part.shard, {})[part.part] = part.generation
         pieces = []
         for shard, live in by_shard.items():
-            piece = self.read_shard(name, shard, wanted)
-            mask = pc.and_(
-                pc.is_in(piece["part"], value_set=pa.array(list(live), pa.string())),
-                pc.is_in(piece["generation"], value_set=pa.array(sorted(set(live.values())), pa.int64())),
-            )
-            piece = piece.filter(mask)
-            pieces.append(piece.set_column(piece.column_names.index("part"), "part", piece["part"].dictionary_encode()))
+            # Where every part has one row only, no generation has to be compared.
+            read = [column for column in wanted if column != "generation"] if self._nothing_outdated and columns is not None else wanted
+            piece = self.read_shard(name, shard, read, read_dictionary=("part",))
+            encoded = piece["part"].dictionary_encode().unify_dictionaries()
+            piece = piece.set_column(piece.column_names.index("part"), "part", encoded)
+            if not self._nothing_outdated:
+                mask = pc.and_(
+                    pc.is_in(piece["part"], value_set=pa.array(list(live), pa.string())),
+                    pc.is_in(piece["generation"], value_set=pa.array(sorted(set(live.values())), pa.int64())),
+                )
+                piece = piece.filter(mask)
+            pieces.append(piece)
         if not pieces:
             return schema.empty_table().select(wanted)
         return pa.concat_tables(pieces, promote_options="default").unify_dictionaries()
@@ -154,12 +162,21 @@ class Catalog:
         except FileNotFoundError:
             return []
 
-    def read_shard(self, table: str, shard: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows of one shard of one table, live or not, in the columns this version knows."""
+    def read_shard(self, table: str, shard: str, columns: Sequence[str] | None = None, *, read_dictionary: Sequence[str] = ()) -> pa.Table:
+        """All rows of one shard of one table, live or not, in the columns this version knows.
+
+        Args:
+            read_dictionary: columns to leave as dictionaries, which saves most of the time that repeated texts take.
+        """
         path = self.root / table / shard
         expected = schemas(self.rules.digest_nbytes)[table]
         try:
-            present = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+            present = pq.read_table(
+                path,
+                columns=None if columns is None else list(columns),
+                partitioning=None,
+                read_dictionary=list(read_dictionary),
+            )
         except FileNotFoundError as error:
             raise CatalogCorruptError(
                 str(path), "is missing", "open the catalog again if it was being compacted, else scan again into a new folder"

@@ -16,8 +16,8 @@ def forget(
     as_json: Annotated[bool, typer.Option("--json", help="What was forgotten, as JSON on stdout.")] = False,
 ) -> int:
     """Take models out of CATALOG. Their files are not touched."""
-    from trimcache.catalog.reader import open_catalog
     from trimcache.catalog.forget import forget as forget_models
+    from trimcache.catalog.reader import open_catalog
 
     opened = open_catalog(catalog)
     names = list(dict.fromkeys(opened.find_model(model).name for model in models))

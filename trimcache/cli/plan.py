@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trimcache.cli.improving import PlanProgress
 from trimcache.cli.output import note_line, print_json, print_table, warning_line
 from trimcache.errors import UsageError
 from trimcache.sizes import format_size, parse_size
@@ -22,7 +23,16 @@ _DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like ever
 def plan(
     catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="Write the plan here (JSON).")] = None,
-    algorithm: Annotated[str, typer.Option("--algorithm", "-a", metavar="NAME[,NAME]", help="auto, gen, independent.")] = "auto",
+    algorithm: Annotated[str, typer.Option("--algorithm", "-a", metavar="NAME[,NAME]", help="auto, or several to compare: "
+                                                   "gen, gen-ratio, spec, spec-tree, independent, "
+                                                   "resolve, search, random, mip, exhaustive.")] = "auto",
+    time_limit: Annotated[float | None, typer.Option("--time-limit", metavar="SECONDS", help="For improving, each algorithm; "
+                                                     "if not given, about a second, the same on any machine.")] = None,
+    gap: Annotated[float, typer.Option("--gap", metavar="SHARE", help="Stop when proven this near to the best; 0 is optimal.")] = 0.0,
+    pin: Annotated[list[str] | None, typer.Option("--pin", metavar="SERVER=MODEL", help="Hold it in any case; * is every server.")] = None,
+    forbid: Annotated[list[str] | None, typer.Option("--forbid", metavar="SERVER=MODEL", help="Never hold it there.")] = None,
+    target: Annotated[float | None, typer.Option("--target-hit-ratio", metavar="RATIO", help="Find the least capacity, the same on every "
+                                                 "server, that reaches it.")] = None,
     preset: Annotated[str | None, typer.Option(help="Edge network: paper, or download (deadlines that grow with size).")] = None,
     network: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own edge network (TOML) instead of a preset.")] = None,
     servers: Annotated[int | None, typer.Option(metavar="M", help="Edge servers of the preset; 10 if not given.")] = None,
@@ -32,6 +42,8 @@ def plan(
     seed: Annotated[int | None, typer.Option(help="Of positions, deadlines and demand; 0 if not given.")] = None,
     old: Annotated[Path | None, typer.Option("--from", metavar="OLD", help="A plan to go on from: its network and capacity are the "
                                              "defaults, and what each server adds and drops is shown.")] = None,
+    switch_cost: Annotated[float | None, typer.Option("--switch-cost", metavar="RATIO", help="With --from: hit ratio that fetching 1 GB "
+                                                      "has to earn.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The plan without its block table, as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr but warnings.")] = False,
 ) -> int:  # fmt: skip
@@ -39,11 +51,16 @@ def plan(
     from trimcache.catalog.reader import open_catalog
     from trimcache.network.diagnosis import binding_limit, empty_placement_reason
     from trimcache.placement import compile_kernels, needs_compilation, place
+    from trimcache.placement.named_pairs import named_pairs
     from trimcache.plan import diff, make_plan, read_plan, write_plan
 
     names = [name.strip() for name in algorithm.split(",") if name.strip()]
     if not names:
         raise UsageError("--algorithm", "names none", "write for example --algorithm gen,independent")
+    if switch_cost is not None and old is None:
+        raise UsageError("--switch-cost", "weighs bytes moved from an old plan", "give that plan with --from OLD")
+    if target is not None and (capacity is not None or switch_cost is not None):
+        raise UsageError("--target-hit-ratio", "looks for the capacity itself", "leave out --capacity and --switch-cost")
     before = read_plan(old) if old else None
     opened = open_catalog(catalog)
     for model in opened.models:
@@ -54,11 +71,25 @@ def plan(
     exponent = zipf if zipf is not None else _remembered(before, "zipf", 0.8)
     demand = {"zipf": exponent, "ranking": "user"}
     demand_seed = seed if seed is not None else (before.document.seed if before else 0)
-    if needs_compilation():
+    needed = [*names, *(["auto"] if target is not None or switch_cost is not None else [])]
+    if needs_compilation(needed):
         note_line("compiling the placement kernels, once after installation (some seconds)", quiet=quiet)
-    compile_kernels()  # or load them, so that the times below are those of the algorithms
+    compile_kernels(needed)  # or load them, so that the times below are those of the algorithms
     problem = edge.problem(graph, _capacities(capacity, before, edge), exponent, demand_seed, ranking="user")
-    placements = [place(problem, name, seed=demand_seed) for name in names]
+    if pin or forbid:
+        names_of = (edge.server_names, graph.model_names)
+        problem = problem.changed(
+            pinned=named_pairs(pin or [], *names_of, "--pin"), forbidden=named_pairs(forbid or [], *names_of, "--forbid")
+        )
+    extra: dict[str, Any] = {}
+    with PlanProgress(quiet=quiet) as progress:
+        if target is not None:
+            placements = [_for_target(problem, target, demand_seed, time_limit, progress, extra)]
+            problem = placements[0].problem
+        elif switch_cost is not None and before is not None:
+            placements = [_replanned(problem, before, edge, switch_cost, demand_seed, time_limit, extra)]
+        else:
+            placements = [place(problem, name, demand_seed, time_limit, gap=gap, progress=progress.improved) for name in names]
     made = make_plan(placements, edge, demand=demand, seed=demand_seed)
     if output is not None:
         write_plan(made, output)
@@ -71,14 +102,62 @@ def plan(
         warning_line(empty)
     change = diff(before, made) if before is not None else None
     if as_json:
-        print_json({**made.to_dict(), **({"changes": change.to_dict()} if change is not None else {})})
+        print_json({**made.to_dict(), "optimal": made.document.gap == 0, **extra,
+                    **({"changes": change.to_dict()} if change is not None else {})})  # fmt: skip
     else:
         _print_plan(made, placements, problem, edge, catalog)
+        if "target" in extra:
+            _print_target(extra["target"])
         if change is not None:
             _print_change(change, old)
         if output is not None:
             note_line(f"plan written to {output}", quiet=quiet)
     return 0
+
+
+def _for_target(
+    problem: PlacementProblem, target: float, seed: int, time_limit: float | None, progress: PlanProgress, extra: dict[str, Any]
+) -> Placement:
+    from trimcache.placement.target import least_capacity
+
+    found = least_capacity(problem, target, seed=seed, time_limit_s=time_limit, progress=progress.narrowed)
+    extra["target"] = {
+        "hit_ratio": found.hit_ratio,
+        "capacity_bytes": found.capacity_bytes,
+        "proven_bytes": found.proven_bytes,
+        "closed": found.closed,
+    }
+    return found.placement
+
+
+def _replanned(
+    problem: PlacementProblem,
+    before: Plan,
+    edge: EdgeNetwork,
+    switch_cost: float,
+    seed: int,
+    time_limit: float | None,
+    extra: dict[str, Any],
+) -> Placement:
+    from trimcache.placement.replan import blocks_present, replan
+
+    graph = problem.graph
+    index = {name: i for i, name in enumerate(graph.model_names)}
+    rows = {server.name: m for m, server in enumerate(before.servers)}
+    old: list[list[int]] = []
+    present: list[Any] = []
+    for name in edge.server_names:
+        m = rows.get(name)
+        old.append([] if m is None else [index[model] for model in before.servers[m].models if model in index])
+        present.append([] if m is None else blocks_present(graph, before.block_digests[before.blocks_of(m)]))
+    found = replan(problem, old, present, switch_cost, seed=seed, time_limit_s=time_limit)
+    extra["replan"] = {"switch_cost": switch_cost, "fetched_bytes": found.fetched_bytes, "score": found.score}
+    return found.placement
+
+
+def _print_target(found: dict[str, Any]) -> None:
+    text = f"hit ratio {found['hit_ratio']:g}: {format_size(found['capacity_bytes'])} ({found['capacity_bytes']} bytes) a server reach it; "
+    print(text + ("proven the least" if found["closed"] else f"proven that below {format_size(found['proven_bytes'])} none does"))
 
 
 def _network(

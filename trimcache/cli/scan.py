@@ -45,7 +45,6 @@ def scan(
 
     Models that have not changed since the last scan are not read again.
     """
-    from trimcache.catalog.reader import open_catalog
     from trimcache.cli.progress import ScanProgress
     from trimcache.scanning.run import run_scan
     from trimcache.sources.hf_cache import with_default_cache
@@ -74,6 +73,9 @@ def scan(
         error_line(str(error))
     missing = []
     if not report.nothing_done:
+        # Not above: it takes a third of a second to import, which a scan spends while it hashes.
+        from trimcache.catalog.reader import open_catalog
+
         missing = [model for model in open_catalog(catalog_path).models if model.missing is not None]
         for model in missing:
             warning_line(f"{model.name}: {model.missing}; it is listed, but left out of plans until its base is scanned")

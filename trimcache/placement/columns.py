@@ -32,11 +32,11 @@ def best_combination(
     if not flat or not classes.n_classes:
         return None
     rows, columns = [], []
-    for column, (m, chosen) in enumerate(zip(server.tolist(), flat, strict=True)):
+    for place, (m, chosen) in enumerate(zip(server.tolist(), flat, strict=True)):
         mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
         served = mine[chosen[classes.model[mine]]]
         rows.append(served)
-        columns.append(np.full(served.size, column))
+        columns.append(np.full(served.size, place))
     n_z, n_y = len(flat), classes.n_classes
     row, column = np.concatenate(rows), np.concatenate(columns)
     row = np.concatenate([row, np.arange(n_y), n_y + server])

@@ -32,11 +32,11 @@ class _Watch:
 
     def __init__(self, problem: PlacementProblem, progress: Progress | None) -> None:
         self._total, self._progress = max(problem.demand.total, 1), progress
-        self._last = (-1, -1)
+        self._last = (-1, 2**62)
 
     def see(self, weight: int, bound: int) -> None:
-        if self._progress is not None and (weight, bound) != self._last:
-            self._last = (weight, bound)
+        if self._progress is not None and (weight > self._last[0] or bound < self._last[1]):
+            self._last = (weight, bound) = (max(weight, self._last[0]), min(bound, self._last[1]))
             self._progress(weight / self._total, bound / self._total)
 
 
@@ -47,11 +47,13 @@ def improve(
     time_limit_s: float | None = None,
     gap: float = 0.0,
     progress: Progress | None = None,
+    target_weight: int | None = None,
 ) -> tuple[Held, int, dict[str, float]]:
     """The best placement found (pins included), the exact weight that no placement exceeds, and facts about the sharing.
 
     Greedy starts and one fixpoint always run to the end; what follows stops at ``time_limit_s`` (without one: after numbers of tries
-    and steps that depend on the size alone) or when the bound is within ``gap`` of the placement.
+    and steps that depend on the size alone), when the bound is within ``gap`` of the placement, or when it is decided whether
+    ``target_weight`` can be served.
     """
     begin = time.perf_counter()
     instance = problem.instance
@@ -71,6 +73,8 @@ def improve(
 
     def closed() -> bool:
         watch.see(state.served, lagrangian.weight)
+        if target_weight is not None and (state.served >= target_weight or lagrangian.weight < target_weight):
+            return True
         return lagrangian.weight - state.served <= gap * lagrangian.weight
 
     for turn in range(_ROUNDS):
@@ -85,7 +89,8 @@ def improve(
             break
         if turn in (3, 6) and (time_limit_s is None or time_limit_s >= _COMBINE_FROM_S):
             _combine(state, lagrangian, None if time_limit_s is None else 0.15 * time_limit_s)
-        ruin.run(Budget(None if share is None else now + share, tries // _ROUNDS), lagrangian.weight)
+        enough = lagrangian.weight if target_weight is None else min(lagrangian.weight, target_weight)
+        ruin.run(Budget(None if share is None else now + share, tries // _ROUNDS), enough)
         _remember(state, lagrangian)
     watch.see(state.served, lagrangian.weight)
     return state.held(), lagrangian.weight, extra

@@ -32,6 +32,7 @@ _HOMES = {
     "mip": "trimcache.placement.mip:mip",
     "resolve": "trimcache.placement.resolve:resolve",
     "search": "trimcache.placement.search:search",
+    "spec": "trimcache.placement.spec:spec",
     "random": "trimcache.placement.random_placement:random_placement",
 }
 

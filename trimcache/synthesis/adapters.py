@@ -82,7 +82,9 @@ def adapter_tensors(arch: Architecture, spec: LoraSpec) -> list[tuple[str, Tenso
     if spec.labels is not None:
         for tensor in arch.tensors(labels=spec.labels):
             if arch.slot(tensor.name) in arch.head_slots or tensor.name.startswith("classifier."):
-                result.append((arch.slot(tensor.name), TensorShape(f"base_model.model.{tensor.name}", tensor.dtype, tensor.shape, tensor.layer)))
+                result.append(
+                    (arch.slot(tensor.name), TensorShape(f"base_model.model.{tensor.name}", tensor.dtype, tensor.shape, tensor.layer))
+                )
     return result
 
 
@@ -99,7 +101,7 @@ def adapter_config(arch: Architecture, spec: LoraSpec, base: str) -> bytes:
     }
     if spec.labels is not None:
         document["modules_to_save"] = ["classifier", "score"]
-    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode()
+    return json.dumps(document, indent=2, sort_keys=True).encode()
 
 
 def _sorted(targets: Sequence[str]) -> list[str]:

@@ -61,12 +61,12 @@ class Goodness:
 
 
 def goodness(real: ModelBlockGraph, generated: ModelBlockGraph) -> Goodness:
-    """Compare two graphs. Quadratic in nothing: a few sorts of each."""
+    """Compare two graphs; the cost is that of sorting their blocks."""
     sizes = {name: (int(getattr(real, name)), int(getattr(generated, name))) for name in MEASURES}
     spectra = [_spectrum(graph) for graph in (real, generated)]
     top = max(len(spectrum) for spectrum in spectra)
     padded = [np.pad(spectrum, (0, top - len(spectrum))) for spectrum in spectra]
-    shown = [r for r in range(1, min(top, 10))]
+    shown = range(1, min(top, 10))
     samples = {
         "model_bytes": (real.model_bytes, generated.model_bytes),
         "blocks a model": (np.diff(real.indptr), np.diff(generated.indptr)),
@@ -76,7 +76,8 @@ def goodness(real: ModelBlockGraph, generated: ModelBlockGraph) -> Goodness:
     distances = {name: ks_distance(a, b) for name, (a, b) in samples.items()}
     distances["unique bytes by holders"] = float(np.abs(np.cumsum(padded[0]) - np.cumsum(padded[1])).max(initial=0.0))
     if real.popularity is not None and generated.popularity is not None:
-        a, b = (graph.popularity / max(float(graph.popularity.mean()), 1e-300) for graph in (real, generated))  # type: ignore[operator]
+        # Shares of a model's average, so that libraries of different sizes can be compared.
+        a, b = (np.asarray(shares / max(float(shares.mean()), 1e-300)) for shares in (real.popularity, generated.popularity))
         distances["popularity"] = ks_distance(a, b)
     vectors = set(_size_vectors(real))
     repeated = sum(vector in vectors for vector in _size_vectors(generated))

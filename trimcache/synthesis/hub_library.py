@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def _add(
     if regime in ("full", "frozen", "head"):
         arch = family.child_arch
         labels = int(LABELS[rng.integers(len(LABELS))]) if arch.head_slots else None
-        shape = usual_shape(arch, labels=labels) if shape.vocab is None else regimes.Shape(**{**_fields(shape), "labels": labels})
+        shape = usual_shape(arch, labels=labels) if shape.vocab is None else replace(shape, labels=labels)
         if regime == "full":
             made = regimes.full(forest, node, arch, shape, name)
         elif regime == "frozen":
@@ -128,11 +128,12 @@ def _add(
         mixture = str(rng.choice(list(MIXTURES), p=list(MIXTURES.values())))
         made = regimes.gguf(forest, node, arch, mixture, name)
     elif regime == "resized":
-        shape = regimes.Shape(**{**_fields(shape), "vocab": (shape.vocab or arch.vocab or 0) + int(ADDED_TOKENS[rng.integers(4)])})
+        more = int(ADDED_TOKENS[rng.integers(len(ADDED_TOKENS))])
+        shape = replace(shape, vocab=(shape.vocab or arch.vocab or 0) + more)
         made = regimes.resized(forest, node, arch, shape, name)
         family.parents.append((made, arch, shape))
     elif regime == "cast":
-        made = regimes.cast(forest, node, arch, regimes.Shape(**{**_fields(shape), "dtype": _CASTS[shape.dtype or arch.dtype]}), name)
+        made = regimes.cast(forest, node, arch, replace(shape, dtype=_CASTS[shape.dtype or arch.dtype]), name)
     else:
         made = regimes.copy(forest, family.everybody[int(rng.integers(len(family.everybody)))], name)
     family.everybody.append(made)
@@ -143,7 +144,3 @@ def _lora_spec(arch: Architecture, rng: np.random.Generator, options: Options) -
     shares = LORA_RANK_SHARES if ranks == LORA_RANKS else None
     targets = default_targets(arch)
     return LoraSpec(int(rng.choice(ranks, p=shares)), targets)
-
-
-def _fields(shape: regimes.Shape) -> dict[str, int | str | None]:
-    return {name: getattr(shape, name) for name in shape.__slots__}

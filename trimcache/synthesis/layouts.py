@@ -67,7 +67,9 @@ class Layout:
         self.files.append((path, nbytes, None))
         self.extents.append(ExtentRow(len(self.files) - 1, 0, nbytes, Kind.FILE, slot or f"file.{path}", content))
 
-    def add_safetensors(self, file: SafetensorsFile, slots: Sequence[str], kind: Kind | None = None, file_format: str = "safetensors") -> None:
+    def add_safetensors(
+        self, file: SafetensorsFile, slots: Sequence[str], kind: Kind | None = None, file_format: str = "safetensors"
+    ) -> None:
         """A weight file; ``slots`` as its tensors."""
         self.files.append((file.path, file.nbytes, file_format))
         number = len(self.files) - 1

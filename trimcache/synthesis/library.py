@@ -112,8 +112,7 @@ def _write(forest: Forest, root: Path, source: str, seed: int, digest: str, popu
 
 def _popularity(forest: Forest, listed: np.ndarray, text: str, seed: int) -> np.ndarray:
     path = Path(text).expanduser()
-    if path.suffix or path.exists():
-        if path.exists() or ":" not in text:
-            return popularities.matched(popularities.read_popularity(path), [forest.name[node] for node in listed])
+    if path.exists() or (path.suffix and ":" not in text):
+        return popularities.matched(popularities.read_popularity(path), [forest.name[node] for node in listed])
     families = np.array(forest.family, np.int64)[listed]
     return popularities.by_family(text, families, np.random.default_rng([seed, 1]))

@@ -21,6 +21,7 @@ MERGED_SHARE = 0.1
 
 
 def llm_lora(n: int, rng: np.random.Generator, options: Options) -> Forest:
+    """Bases, and adapters of them, a few merged."""
     forest = Forest()
     archs = options.find(LLM_BASES)[:n]
     bases = [regimes.base(forest, arch, usual_shape(arch), f"{arch.name}/{arch.name}-base") for arch in archs]
@@ -57,6 +58,7 @@ VISION_LABELS = (10, 100, 37, 102, 101)
 
 
 def vision_frozen(n: int, rng: np.random.Generator, options: Options) -> Forest:
+    """Bases, and classifiers for other labels with frozen bottoms."""
     forest = Forest()
     archs = options.find(VISION_BASES)[:n]
     bases = [regimes.base(forest, arch, Shape(), f"{arch.name}/{arch.name}-base") for arch in archs]

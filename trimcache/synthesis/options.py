@@ -40,6 +40,7 @@ class Options:
 
 
 def depth_range(arch: Architecture, options: Options, usual: tuple[int, int]) -> tuple[int, int]:
+    """The user's range of frozen layers or ``usual``; UsageError if ``arch`` cannot have it."""
     low, high = options.depths or usual
     for depth in (low, high):
         regimes.check_depth(arch, depth)
@@ -50,6 +51,7 @@ def depth_range(arch: Architecture, options: Options, usual: tuple[int, int]) ->
 
 @cache
 def possible_ranks(arch: Architecture, options: Options, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """The user's ranks or ``usual``; UsageError if an adapter of ``arch`` cannot have one."""
     ranks = options.ranks or usual
     for rank in ranks:
         targeted(arch, LoraSpec(rank, default_targets(arch)))
@@ -58,6 +60,7 @@ def possible_ranks(arch: Architecture, options: Options, usual: tuple[int, ...])
 
 @cache
 def usual_shape(arch: Architecture, *, labels: int | None = None, dtype: str | None = None, extra_tokens: int = 0) -> Shape:
+    """The files of a model of ``arch`` with a tokenizer of a believable size."""
     per_token = WORDPIECE_TOKEN_NBYTES if arch.dtype == "float32" else BPE_TOKEN_NBYTES
     tokenizer = int(per_token * (arch.vocab or 0))
     vocab = arch.vocab + extra_tokens if arch.vocab and extra_tokens else None

@@ -18,6 +18,7 @@ PAPER_SUPERCLASSES = 5
 
 
 def paper_special(n: int, rng: np.random.Generator, options: Options) -> Forest:
+    """One pretrained network a backbone, bottoms frozen; the networks themselves are not listed."""
     forest = Forest()
     archs = options.find(tuple(PAPER_DEPTHS))
     shape = Shape(labels=PAPER_LABELS)
@@ -32,6 +33,7 @@ def paper_special(n: int, rng: np.random.Generator, options: Options) -> Forest:
 
 
 def paper_general(n: int, rng: np.random.Generator, options: Options) -> Forest:
+    """Fine-tunes of fine-tunes: the first round, to super-classes, is not listed either."""
     forest = Forest()
     archs = options.find(tuple(PAPER_DEPTHS))
     shape = Shape(labels=PAPER_LABELS)

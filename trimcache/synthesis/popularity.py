@@ -41,7 +41,9 @@ def weights_of_law(text: str, n: int, rng: np.random.Generator) -> Floats:
     except ValueError:
         values = [math.nan]
     if len(values) != _LAWS[name] or not all(math.isfinite(value) and value >= 0 for value in values):
-        raise UsageError(f"popularity {text!r}", f"takes {_LAWS[name]} numbers from 0 up", "write for example zipf:0.8 or zipf-mandelbrot:0.9,10")
+        raise UsageError(
+            f"popularity {text!r}", f"takes {_LAWS[name]} numbers from 0 up", "write for example zipf:0.8 or zipf-mandelbrot:0.9,10"
+        )
     ranks = np.arange(1, n + 1, dtype=np.float64)
     if name == "zipf":
         weights = ranks ** -values[0]
@@ -51,7 +53,7 @@ def weights_of_law(text: str, n: int, rng: np.random.Generator) -> Floats:
         weights = np.sort(rng.lognormal(0.0, values[0], n))[::-1]
     else:
         weights = np.ones(n)
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def by_family(text: str, families: NDArray[np.int64], rng: np.random.Generator) -> Floats:
@@ -69,7 +71,7 @@ def by_family(text: str, families: NDArray[np.int64], rng: np.random.Generator) 
     for family, size in enumerate(sizes):
         result[grouped[start : start + size]] = share[family] * weights_of_law(text, int(size), rng)
         start += int(size)
-    return result / result.sum()
+    return np.asarray(result / result.sum(), np.float64)
 
 
 def read_popularity(path: Path) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """Whole libraries by name. Every number carries its source or the word *assumption*.
 
-    paper-special   fine-tunes of ResNet-18/34/50 from one pretrained network each, bottom layers frozen
-    paper-general   two rounds of fine-tuning, so that a shared prefix can belong to one branch only
-    llm-lora        LoRA adapters, and some merged ones, beside a few large language models
-    vision-frozen   image classifiers with frozen bottoms
-    hub-mixed       everything at once, in families of heavy-tailed sizes
+paper-special   fine-tunes of ResNet-18/34/50 from one pretrained network each, bottom layers frozen
+paper-general   two rounds of fine-tuning, so that a shared prefix can belong to one branch only
+llm-lora        LoRA adapters, and some merged ones, beside a few large language models
+vision-frozen   image classifiers with frozen bottoms
+hub-mixed       everything at once, in families of heavy-tailed sizes
 """
 
 from __future__ import annotations

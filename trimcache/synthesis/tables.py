@@ -71,19 +71,19 @@ class Tables:
         self._trunk_of_layout = trunk_of_layout
         slots: dict[str, dict[str, int]] = {}
         for layout, trunk in trunk_of_layout.items():
-            numbers = slots.setdefault(trunk, {})
+            known = slots.setdefault(trunk, {})
             for slot in forest.layouts[layout].slots:
-                numbers.setdefault(slot, len(numbers))
+                known.setdefault(slot, len(known))
         self._slots = slots
         sizes = [len(slots.get(written.trunk, ())) for written in forest.writes]
         self._mask_start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         masks = np.zeros(int(self._mask_start[-1]), bool)
-        for start, size, written in zip(self._mask_start, sizes, forest.writes, strict=False):
-            if written.slots is None:
+        for start, size, kept in zip(self._mask_start.tolist(), sizes, forest.writes, strict=False):
+            if kept.slots is None:
                 masks[start : start + size] = True
             else:
-                numbers = slots.get(written.trunk, {})
-                masks[[start + numbers[slot] for slot in written.slots if slot in numbers]] = True
+                numbers = slots.get(kept.trunk, {})
+                masks[[start + numbers[slot] for slot in kept.slots if slot in numbers]] = True
         self._masks = masks
 
     def _concatenate(self, digest: str) -> None:
@@ -142,7 +142,7 @@ class Tables:
         blocks ^= self._content_keys[rows.row]
         return blocks
 
-    def shard(self, nodes: Sequence[int]) -> dict[str, pa.Table]:
+    def shard(self, nodes: Sequence[int] | Ints) -> dict[str, pa.Table]:
         """The rows of every table for some nodes, repeated texts as dictionaries."""
         chosen = np.asarray(nodes, np.int64)
         layouts = self._layout[chosen]
