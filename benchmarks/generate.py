@@ -1,6 +1,6 @@
 """How do time, memory and bytes on disk grow with the number of generated models, and how long does a graph of them take to read?
 
-    python benchmarks/generate.py [--models 1000,10000,100000] [--folder DIR]
+python benchmarks/generate.py [--models 1000,10000,100000] [--folder DIR]
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ atoms charged by shares, so its value is never under-estimated. All numbers are 
 from __future__ import annotations
 
 import time
-from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,6 @@ __all__ = ["LagrangianBound", "upper_bound"]
 
 _COARSE_CELLS = 60_000  # of a table while prices are looked for
 _FINE_CELLS = 1_000_000  # and for the bound that is reported
-_FORCED = 2  # a price that forces a class to be served, in units of all demand: more than that is never needed
 _PATIENCE = 20  # steps without a better bound before the step is shortened
 
 
@@ -71,9 +69,6 @@ class LagrangianBound:
         self._scale = 1.0
         self._idle = 0
         self._direction = np.zeros(classes.n_classes)
-        self._worth = self._weight  # what counts for each class in this branch, and how far its price may go
-        self._most = self._weight
-        self.mean_copies = np.zeros(classes.n_classes)
         self.columns: list[dict[bytes, int]] = [{} for _ in range(problem.n_servers)]
         self.steps = 0
 
@@ -86,28 +81,7 @@ class LagrangianBound:
             read_only(tree.model, np.int32), self._charge, read_only(self.instance.free_bytes, np.int64),
             self.grid if grid is None else grid, self._x, self._copies, self._table,
         )  # fmt: skip
-        return self.instance.pinned_weight + int((self._worth - price).sum()) + int(value)
-
-    @property
-    def worth_in_doubt(self) -> NDArray[np.float64]:
-        """float64[R]: the weight of each class that no branch has decided, 0 for the others."""
-        return np.where((self._worth > 0) & (self._most == self._weight), self._weight, 0.0)
-
-    def branch(self, index: int, *, served: bool) -> LagrangianBound:
-        """The bound on placements that do serve class ``index``, or on those that do not; starts from the best prices.
-
-        If it is served, ``1 <= sum of copies`` and its price may rise above its weight; if not, it counts for nothing.
-        """
-        child = copy(self)
-        child._worth, child._most, child._now = self._worth.copy(), self._most.copy(), self.price.copy()
-        child._direction, child.mean_copies = np.zeros_like(self._direction), self.mean_copies.copy()
-        if served:
-            child._most[index] = _FORCED * self._weight.sum()
-        else:
-            child._worth[index] = child._most[index] = child._now[index] = 0
-        child.price = child._now
-        child._coarse_weight, child._refined, child._scale, child._idle = 2**62, 0, 0.5, 0
-        return child
+        return self.instance.pinned_weight + int((self._weight - price).sum()) + int(value)
 
     def run(
         self, best_known: int, *, max_steps: int | None = None, stop: float | None = None, gap: float = 0.0, refine: bool = False
@@ -145,11 +119,10 @@ class LagrangianBound:
             self._direction[:] = 0
             return
         # Only classes below their weight are surely counted as served; at it, being served is worth nothing.
-        self.mean_copies = 0.93 * self.mean_copies + 0.07 * self._copies
         served = np.minimum(self._copies, 1.0)
-        slope = self._copies - np.where(price < self._most, 1.0, served)
+        slope = self._copies - np.where(price < self._weight, 1.0, served)
         # A price at an end of its range cannot follow a slope that leads out of it.
-        slope[((price <= 0) & (slope > 0)) | (self._most == 0)] = 0
+        slope[(price <= 0) & (slope > 0)] = 0
         length = float(slope @ slope)
         if length == 0:
             self._scale = 0.0
@@ -160,4 +133,4 @@ class LagrangianBound:
         direction = slope + 1.5 * mix * self._direction
         self._direction = direction
         step = self._scale * (bound - best_known) / float(direction @ direction)
-        self._now = np.clip(np.rint(price - step * direction), 0, self._most)
+        self._now = np.clip(np.rint(price - step * direction), 0, self._weight)

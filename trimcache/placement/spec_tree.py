@@ -13,7 +13,7 @@ from trimcache.placement.tree import sharing_tree_of
 
 __all__ = ["spec_tree"]
 
-_CELLS = 4_000_000  # of a table: here each server is solved once, so its grid may be fine
+_CELLS = 250_000  # of a table: a few thousand steps at the paper's size, and exact fills make up for the grid
 
 
 def spec_tree(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:

@@ -15,13 +15,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trimcache.errors import UsageError
 from trimcache.synthesis.architectures import nearest
+
+if TYPE_CHECKING:
+    from trimcache.graph import ModelBlockGraph
 
 Floats = NDArray[np.float64]
 _LAWS = {"zipf": 1, "zipf-mandelbrot": 2, "lognormal": 1, "uniform": 0}
@@ -129,3 +132,14 @@ def matched(weights: Mapping[str, float], names: Sequence[str]) -> Floats:
         raise UsageError("popularity", f"names none of the {len(names)} models and has only {len(ranked)} weights", "give one a model")
     quantiles = (np.arange(len(names)) + 0.5) / len(names)
     return np.interp(quantiles, (np.arange(len(ranked)) + 0.5) / len(ranked), ranked)
+
+
+def with_popularity(graph: ModelBlockGraph, path: Path) -> ModelBlockGraph:
+    """The graph of any catalog, scanned or generated, with the popularity that a table gives its models.
+
+    Raises:
+        UsageError: the table cannot be read or has too few weights.
+    """
+    from dataclasses import replace
+
+    return replace(graph, popularity=matched(read_popularity(path), graph.model_names))
