@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
-# Threads of test workers; the slow tests use both cores by themselves.
+# Test processes side by side; the tests of one file stay together.
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
@@ -25,10 +25,10 @@ demo: env  ## build real fine-tunes, scan, show sharing, plan, draw the figure
 	$(BIN)/python examples/demo.py -o $(DEMO)
 
 test: env  ## run every test but the long campaigns
-	$(BIN)/python -m pytest -m "not long" --durations=25
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long" --durations=25
 
 test-long: env  ## run the campaigns of minutes too
-	$(BIN)/python -m pytest --durations=25
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=25
 
 quality: env  ## lint and type-check
 	$(BIN)/ruff check .
