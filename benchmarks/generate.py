@@ -56,11 +56,11 @@ def main() -> None:
         on_disk = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
         read = measured(_READ.format(root=str(root)))
         shutil.rmtree(folder)
-        print(
-            f"| {n:,} | {made['seconds']:.1f} s ({made['cpu']:.1f}) | {made['peak'] / 1e9:.2f} GB | {on_disk / 1e9:.2f} GB "
-            f"| {int(read['blocks']):,} | {read['seconds']:.1f} s ({read['cpu']:.1f}) | {read['peak'] / 1e9:.2f} GB | {int(read['atoms']):,} |",
-            flush=True,
+        generated = f"{made['seconds']:.1f} s ({made['cpu']:.1f}) | {made['peak'] / 1e9:.2f} GB | {on_disk / 1e9:.2f} GB"
+        graph = (
+            f"{int(read['blocks']):,} | {read['seconds']:.1f} s ({read['cpu']:.1f}) | {read['peak'] / 1e9:.2f} GB | {int(read['atoms']):,}"
         )
+        print(f"| {n:,} | {generated} | {graph} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -140,9 +140,8 @@ def one(size: str, form: str) -> None:
     added = (resident_bytes("VmHWM") - before) / 1e9
     again = min(_again(problem) for _ in range(3))
     entries = problem.instance.n_entries
-    print(
-        f"| {n_servers} x {n_users} x {n_models} | {entries} | {form} | {placed.n_placed} | {min(seconds, again):.3f} | {busy:.3f} | {added:.3f} |"
-    )
+    row = [f"{n_servers} x {n_users} x {n_models}", entries, form, placed.n_placed]
+    print("| " + " | ".join([*map(str, row), f"{min(seconds, again):.3f}", f"{busy:.3f}", f"{added:.3f}"]) + " |")
 
 
 def _again(problem: PlacementProblem) -> float:

@@ -1,6 +1,6 @@
 """Many small tensors: how many a second, and how long to find that nothing changed?
 
-    python benchmarks/small_tensors.py [--models 1000] [--tensors 300]
+python benchmarks/small_tensors.py [--models 1000] [--tensors 300]
 """
 
 from __future__ import annotations

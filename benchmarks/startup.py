@@ -1,6 +1,6 @@
 """How long does trimcache take before it does anything?
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

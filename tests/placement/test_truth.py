@@ -102,9 +102,9 @@ def test_pricing_that_is_one_step_off_is_noticed(monkeypatch):
     for off in (-1, 1):
 
         def shifted(*arguments, off=off):
-            free = arguments[8] + off  # these capacities are below the grid, so a step is a byte
+            free = arguments[9] + off  # these capacities are below the grid, so a step is a byte
             free.flags.writeable = False
-            return exact(*arguments[:8], free, *arguments[9:])
+            return exact(*arguments[:9], free, *arguments[10:])
 
         monkeypatch.setattr(bounds_module, "price_servers", shifted)
         assert not bounds_hold()

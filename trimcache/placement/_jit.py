@@ -60,9 +60,9 @@ def jit(*signature: Any) -> Callable[[Callable[..., Any]], Any]:
 def helper(function: Callable[..., Any]) -> Any:
     """A function that kernels call: compiled with them."""
     try:
-        return njit(cache=True, nogil=True)(function)
+        return njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no folder to cache in: compile once a process instead
-        return njit(nogil=True)(function)
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 def read_only(array: Any, dtype: type[np.generic]) -> Any:

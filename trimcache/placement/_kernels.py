@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from trimcache.placement._jit import I4, I8, W8, WU1, N, compile_kernels, helper, jit, needs_compilation, read_only
@@ -35,7 +37,9 @@ def index_pairs(request_model, start, stop, pool, weight, n_servers, n_models): 
         first[i + 1] += first[i]
     n_rows = first[n_models]
     by_model = np.empty(n_rows, np.int32)
-    fill = first[:-1].copy()
+    fill = np.empty(n_models, np.int64)
+    for i in range(n_models):
+        fill[i] = first[i]
     for r in range(n_requests):
         if weight[r] > 0 and stop[r] > start[r]:
             i = request_model[r]
@@ -104,15 +108,9 @@ def missing_bytes(m, i, private_bytes, shared_ptr, shared_atoms, shared_bytes, r
 
 @helper
 def _bucket(gain):  # type: ignore[no-untyped-def]
-    """A number that never falls as ``gain`` > 0 rises: its bit length and the six bits below the leading one."""
-    length = 0
-    rest = gain
-    for step in (32, 16, 8, 4, 2, 1):
-        if rest >> step:
-            rest >>= step
-            length += step
-    six = (gain >> (length - 6)) if length >= 6 else (gain << (6 - length))
-    return length * 64 + (six & 63)
+    """A number that never falls as ``gain`` > 0 (below 2**53) rises: its exponent and the six bits below the leading one."""
+    fraction, exponent = math.frexp(float(gain))
+    return exponent * 64 + int((fraction - 0.5) * 128.0)
 
 
 @helper
@@ -165,9 +163,10 @@ def greedy(  # type: ignore[no-untyped-def]
     served = np.zeros(row_weight.size, np.uint8)
     placed = np.empty(n_pairs, np.int32)
     n_placed = 0
-    whole = private_bytes.copy()  # what a model takes at most
+    whole = np.empty(private_bytes.size, np.int64)  # what a model takes at most
     least = np.int64(2**62)
     for i in range(private_bytes.size):
+        whole[i] = private_bytes[i]
         least = min(least, private_bytes[i])
         for a in range(shared_ptr[i], shared_ptr[i + 1]):
             whole[i] += shared_bytes[shared_atoms[a]]
@@ -180,7 +179,8 @@ def greedy(  # type: ignore[no-untyped-def]
     for b in range(_BUCKETS):
         ends[b + 1] += ends[b]
     fill = np.zeros(_BUCKETS + 1, np.int64)
-    fill[1:] = ends[:-1]
+    for b in range(_BUCKETS):
+        fill[b + 1] = ends[b]
     order = np.empty(ends[_BUCKETS], np.int32)
     for p in range(n_pairs):
         if gain[p] > 0:
@@ -236,33 +236,34 @@ def greedy(  # type: ignore[no-untyped-def]
             fits = gain[p] > 0 and missing <= free[m]
             if fits and key[0] != gain[p] and _bucket(gain[p]) >= floor:
                 key[0] = gain[p]
-                _sift_down(heap, key, size, 0, pair_server, pair_model)
-                continue
-            waits = fits and key[0] != gain[p]
-            if fits and not waits:
-                placed[n_placed] = p
-                n_placed += 1
-                free[m] -= missing
-                for a in range(shared_ptr[i], shared_ptr[i + 1]):
-                    resident[shared_atoms[a], m] = 1
-                for s in range(pair_ptr[p], pair_ptr[p + 1]):
-                    q = pair_rows[s]
-                    if served[q] == 0:
-                        served[q] = 1
-                        for e in range(row_ptr[q], row_ptr[q + 1]):
-                            gain[row_pair[e]] -= row_weight[q]
-            size -= 1
-            heap[0] = heap[size]
-            key[0] = key[size]
-            if waits:
-                heap[heap.size - 1 - kept] = p
-                kept += 1
+            else:
+                waits = fits and key[0] != gain[p]
+                if fits and not waits:
+                    placed[n_placed] = p
+                    n_placed += 1
+                    free[m] -= missing
+                    for a in range(shared_ptr[i], shared_ptr[i + 1]):
+                        resident[shared_atoms[a], m] = 1
+                    for s in range(pair_ptr[p], pair_ptr[p + 1]):
+                        q = pair_rows[s]
+                        if served[q] == 0:
+                            served[q] = 1
+                            for e in range(row_ptr[q], row_ptr[q + 1]):
+                                gain[row_pair[e]] -= row_weight[q]
+                size -= 1
+                heap[0] = heap[size]
+                key[0] = key[size]
+                if waits:
+                    heap[heap.size - 1 - kept] = p
+                    kept += 1
             if size > 0:
                 _sift_down(heap, key, size, 0, pair_server, pair_model)
-        later = heap[heap.size - kept :].copy()
+        later = np.empty(kept, np.int32)
+        for h in range(kept):
+            later[h] = heap[heap.size - kept + h]
         done = ends[last]
         b = last
-    return placed[:n_placed].copy()
+    return placed[:n_placed]
 
 
 @jit(I4, I8, I8, I4, I8, I8, I4, N)

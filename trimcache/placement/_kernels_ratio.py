@@ -37,7 +37,9 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
         server_ptr[pair_server[p] + 1] += 1
     for m in range(n_servers):
         server_ptr[m + 1] += server_ptr[m]
-    fill = server_ptr[:-1].copy()
+    fill = np.empty(n_servers, np.int64)
+    for m in range(n_servers):
+        fill[m] = server_ptr[m]
     server_pairs = np.empty(n_pairs, np.int32)
     for p in range(n_pairs):
         server_pairs[fill[pair_server[p]]] = p
@@ -62,16 +64,16 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
         missing = missing_bytes(m, i, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free)
         fits = gain[p] > 0 and missing <= free[m]
         now = _ratio(gain[p], missing)
-        if fits and now < key[0]:
+        stale = fits and now < key[0]
+        if stale:
             key[0] = now
-            _sift_down(heap, key, size, 0, pair_server, pair_model)
-            continue
-        size -= 1
-        heap[0] = heap[size]
-        key[0] = key[size]
+        else:
+            size -= 1
+            heap[0] = heap[size]
+            key[0] = key[size]
         if size > 0:
             _sift_down(heap, key, size, 0, pair_server, pair_model)
-        if not fits:
+        if stale or not fits:
             continue
         placed[n_placed] = p
         n_placed += 1
@@ -118,10 +120,11 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
                     continue
                 if size == heap.size:
                     longer = np.empty(2 * size, np.int32)
-                    longer[:size] = heap
-                    heap = longer
                     longer_key = np.empty(2 * size, np.float64)
-                    longer_key[:size] = key
+                    for h in range(size):
+                        longer[h] = heap[h]
+                        longer_key[h] = key[h]
+                    heap = longer
                     key = longer_key
                 position = size
                 size += 1
@@ -135,4 +138,4 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
                     position = parent
                 heap[position] = other
                 key[position] = k
-    return placed[:n_placed].copy()
+    return placed[:n_placed]

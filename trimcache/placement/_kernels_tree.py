@@ -193,21 +193,20 @@ def solve_servers(  # type: ignore[no-untyped-def]
     return change
 
 
-@jit(F8, I4, I8, I4, I4, I4, I4, I8, I8, N, WU1, WF8, WF8)
+@jit(F8, I4, I8, I4, I4, I4, I4, I8, F8, I8, N, WU1, WF8, WF8)
 def price_servers(  # type: ignore[no-untyped-def]
-    price, class_model, server_ptr, server_classes, parent, end, leaf, charge, free, steps, x, copies, table
+    price, class_model, server_ptr, server_classes, parent, end, leaf, charge, no_toll, free, steps, x, copies, table
 ):
     """Each server's best set when serving class ``c`` pays ``price[c]``, sizes rounded down: the sum of their values.
 
     ``charge`` are the tree's *shares*, so the sum is never below the true one. ``x`` uint8[M, I] receives the sets and
-    ``copies`` float64[R] how many servers serve each class. Other arguments as in ``solve_servers``.
+    ``copies`` float64[R] how many servers serve each class. ``no_toll`` is empty. Other arguments as in ``solve_servers``.
     """
     n_nodes = leaf.size
     n_models = x.shape[1]
     take = np.zeros(n_models, np.uint8)
     work = np.empty((3, n_nodes), np.int32)
     value = np.zeros(n_models, np.float64)
-    no_toll = np.empty(0, np.float64)
     copies[:] = 0.0
     total = 0.0
     for m in range(free.size):

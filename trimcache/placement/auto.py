@@ -12,7 +12,7 @@ from trimcache.placement.result import Placement
 __all__ = ["auto"]
 
 _LARGE = 3_000_000
-"""Entries of reach, or knapsack cells a round of all servers needs in units of 1,000, above which only starts are run."""
+"""Entries of reach above which only the greedy starts are run: Spec by the tree and what improves take minutes there."""
 
 _TINY_MODELS, _TINY_STATES = 8, 20_000  # below these, trying everything takes milliseconds
 
@@ -29,7 +29,7 @@ def auto(
 
     By size: tiny cases are tried out; others start from the best of the four, which always run to the end, and are then
     improved by re-solving, ruin and recreate and a combination of all sets found, while the Lagrangian bound falls (``improve``); the
-    largest get the best start and the plain bound. It stops at ``time_limit_s``, or when the bound is within
+    largest (above 3 million entries of reach) get the best greedy, without ``spec-tree``, and the plain bound. It stops at ``time_limit_s``, or when the bound is within
     ``gap`` (0: optimal) of the placement. Without ``time_limit_s`` it makes a number of tries that depends on the size
     alone: same seed, same placement, on any machine.
 

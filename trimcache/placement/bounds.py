@@ -62,6 +62,7 @@ class LagrangianBound:
         self.price = np.floor(self._weight / np.maximum(copies, 1)) if classes.n_classes else self._weight
         self._now = self.price
         self._charge = read_only(tree.charges(instance, full=False).reshape(-1), np.int64)
+        self._no_toll = read_only(np.zeros(0), np.float64)
         self._x = np.zeros((problem.n_servers, problem.n_models), dtype=np.uint8)
         self._copies = np.zeros(classes.n_classes)
         self._table = np.empty((tree.n_nodes + 1) * (self._fine + 1))
@@ -78,7 +79,7 @@ class LagrangianBound:
         value = price_servers(
             read_only(price, np.float64), read_only(classes.model, np.int32), read_only(classes.server_ptr, np.int64),
             read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
-            read_only(tree.model, np.int32), self._charge, read_only(self.instance.free_bytes, np.int64),
+            read_only(tree.model, np.int32), self._charge, self._no_toll, read_only(self.instance.free_bytes, np.int64),
             self.grid if grid is None else grid, self._x, self._copies, self._table,
         )  # fmt: skip
         return self.instance.pinned_weight + int((self._weight - price).sum()) + int(value)

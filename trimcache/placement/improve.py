@@ -24,6 +24,7 @@ Progress = Callable[[float, float], None]
 
 _ROUNDS = 8
 _COMBINE_FROM_S = 2.5  # below this a solver's start-up is not worth it
+_COMBINE_CLASSES = 5_000  # nor is the restricted program above this many classes of requests
 _MOST_SETS = 150  # of a server in the restricted program
 
 
@@ -51,7 +52,7 @@ def improve(
 ) -> tuple[Held, int, dict[str, float]]:
     """The best placement found (pins included), the exact weight that no placement exceeds, and facts about the sharing.
 
-    Greedy starts and one fixpoint always run to the end; what follows stops at ``time_limit_s`` (without one: after numbers of tries
+    The starts always run to the end; what follows stops at ``time_limit_s`` (without one: after numbers of tries
     and steps that depend on the size alone), when the bound is within ``gap`` of the placement, or when it is decided whether
     ``target_weight`` can be served.
     """
@@ -63,7 +64,7 @@ def improve(
     held, _ = best_start(problem, state, lambda _, served: watch.see(served, instance.ceiling_weight))
     state.load(held)
     stop = None if time_limit_s is None else begin + time_limit_s
-    to_fixpoint(state)
+    to_fixpoint(state, stop)
     extra = {"crossing_share": tree.crossing_share}
     if state.served >= instance.ceiling_weight:
         return state.held(), instance.ceiling_weight, extra
@@ -87,7 +88,7 @@ def improve(
         )
         if closed():
             break
-        if turn in (3, 6) and (time_limit_s is None or time_limit_s >= _COMBINE_FROM_S):
+        if turn in (3, 6) and instance.classes.n_classes <= _COMBINE_CLASSES and (time_limit_s is None or time_limit_s >= _COMBINE_FROM_S):
             _combine(state, lagrangian, None if time_limit_s is None else 0.15 * time_limit_s)
         enough = lagrangian.weight if target_weight is None else min(lagrangian.weight, target_weight)
         ruin.run(Budget(None if share is None else now + share, tries // _ROUNDS), enough)
