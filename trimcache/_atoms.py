@@ -46,11 +46,13 @@ class Atoms:
 
 def transpose(indptr: NDArray[np.int64], indices: NDArray[np.int32], n_columns: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The transposed CSR pattern: ``indptr`` int64[n_columns+1] and ascending row ``indices`` int32[nnz]."""
-    row_of_entry = np.repeat(np.arange(indptr.size - 1, dtype=np.int32), np.diff(indptr))
-    by_column = np.argsort(indices, kind="stable")
+    # One sort of machine words, column above row, is many times faster than a stable argsort.
+    entries = indices.astype(np.int64) << 32
+    entries |= np.repeat(np.arange(indptr.size - 1, dtype=np.int64), np.diff(indptr))
+    entries.sort()
     ends = np.zeros(n_columns + 1, dtype=np.int64)
     np.cumsum(np.bincount(indices, minlength=n_columns), out=ends[1:])
-    return _read_only(ends), _read_only(row_of_entry[by_column])
+    return _read_only(ends), _read_only(entries.astype(np.int32))  # the low half is the row
 
 
 def sorted_unique(values: NDArray[T]) -> NDArray[T]:

@@ -94,8 +94,12 @@ class LagrangianBound:
         """
         done = 0
         while (max_steps is None or done < max_steps) and (stop is None or time.perf_counter() < stop):
-            if self.weight - best_known <= gap * self.weight or self._scale < 1e-4:
+            if self.weight - best_known <= gap * self.weight:
                 break
+            if self._scale < 1e-4:  # as good as this grid gets: go on with the fine one, in short steps
+                if self.grid == self._fine:
+                    break
+                self.grid, self._scale, self._idle = self._fine, 0.05, 0
             done += 1
             self._step(best_known)
         if refine and self._coarse_weight != self._refined and self.weight > best_known:
