@@ -1,4 +1,4 @@
-"""The default algorithm: the best of what there is, never below any of it, with a proven bound."""
+"""The default algorithm: the best start there is time for, improved, with a proven bound."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def auto(
     gap: float = 0.0,
     progress: Progress | None = None,
 ) -> Placement:
-    """The best placement that can be found in the time, never below ``gen``, ``gen-ratio``, ``spec-tree`` or ``independent``.
+    """The best placement that can be found in the time, never below ``gen``, ``gen-ratio`` or ``independent``, nor below ``spec-tree``
+    except on the largest problems.
 
     By size: tiny cases are tried out; others start from the best of the four, which always run to the end, and are then
     improved by re-solving, ruin and recreate and a combination of all sets found, while the Lagrangian bound falls

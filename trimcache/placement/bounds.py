@@ -1,4 +1,4 @@
-"""A proven bound on any placement: Lagrangian relaxation, priced server by server by the tree (PAPER notes, section 4.7).
+"""A proven bound on any placement: Lagrangian relaxation, priced server by server by the tree.
 
 A class of requests is served at most once, whatever the number of copies: ``served[r] <= sum of copies[r]``. With a
 price ``0 <= price[r] <= weight[r]`` for each of these constraints the servers fall apart: ::

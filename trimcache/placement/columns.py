@@ -1,4 +1,4 @@
-"""Combining whole sets of models, one a server: a restricted program over the sets found so far (PAPER notes, section 4.7)."""
+"""Combining whole sets of models, one a server: a restricted program over the sets found so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gen by gain per new byte: the greedy that wins where storage is tight (PAPER notes, section 4.3)."""
+"""Gen by gain per new byte: the greedy that wins where storage is tight."""
 
 from __future__ import annotations
 

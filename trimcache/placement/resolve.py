@@ -1,4 +1,4 @@
-"""Re-solving: server by server to a fixpoint, from the best greedy (PAPER notes, section 4.6)."""
+"""Re-solving: server by server to a fixpoint, from the best greedy."""
 
 from __future__ import annotations
 

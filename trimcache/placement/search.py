@@ -1,4 +1,4 @@
-"""Ruin and recreate: free some servers, solve them again in another order, keep what is not worse (PAPER notes, section 4.6)."""
+"""Ruin and recreate: free some servers, solve them again in another order, keep what is not worse."""
 
 from __future__ import annotations
 

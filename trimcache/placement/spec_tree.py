@@ -1,4 +1,4 @@
-"""TrimCaching Spec with the sharing tree in place of the enumeration (PAPER notes, section 4.2)."""
+"""TrimCaching Spec with the sharing tree in place of the enumeration."""
 
 from __future__ import annotations
 

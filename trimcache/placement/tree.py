@@ -1,4 +1,4 @@
-"""The sharing tree: which blocks a server pays once it holds anything of a branch (PAPER notes, sections 4.2 and 4.7).
+"""The sharing tree: which blocks a server pays once it holds anything of a branch.
 
 With the other servers fixed, one server's problem is a knapsack over models whose shared blocks are paid once. Where
 sharing is *laminar* (any two atoms' sets of models are nested or disjoint) the atoms form a forest with the models as

@@ -9,11 +9,11 @@ from trimcache.synthesis.lineage import Forest
 from trimcache.synthesis.options import Options, depth_range
 from trimcache.synthesis.regimes import Shape
 
-# Freeze ranges of the paper's special case (PAPER section 3): 29-40 of 41, 49-72 of 73, 87-106 of 107 layers.
+# Freeze ranges of the paper's special case: 29-40 of 41, 49-72 of 73, 87-106 of 107 layers.
 PAPER_DEPTHS = {"resnet-18": (29, 40), "resnet-34": (49, 72), "resnet-50": (87, 106)}
-PAPER_LABELS = 100  # PAPER section 3
-# PAPER section 3: "about 100 models a backbone, 300 in all; I are drawn from them". Round one is "a few super-classes"; five a
-# backbone is an assumption.
+PAPER_LABELS = 100  # classes of the heads; assumption, our reading of the paper's setting
+# Our reading of the paper's general case: about 100 models a backbone, 300 in all, of which I are drawn. Round one has a few
+# super-classes; five a backbone is an assumption.
 PAPER_SUPERCLASSES = 5
 
 
@@ -41,7 +41,7 @@ def paper_general(n: int, rng: np.random.Generator, options: Options) -> Forest:
     rounds: list[list[int]] = []
     for arch in archs:
         root = regimes.base(forest, arch, shape, f"{arch.name}/pretrained", listed=False)
-        # Round one trains the whole network (PAPER section 3 says "fine-tunes"; that nothing is frozen is an assumption).
+        # Round one trains the whole network (that nothing is frozen is an assumption).
         rounds.append(
             [regimes.frozen(forest, root, arch, shape, 0, f"{arch.name}/superclass-{k}", listed=False) for k in range(PAPER_SUPERCLASSES)]
         )

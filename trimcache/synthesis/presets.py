@@ -61,7 +61,7 @@ def build(name: str, n_models: int, seed: int, options: Options | None = None) -
 PRESETS: Mapping[str, Preset] = {
     one.name: one
     for one in (
-        # Exponent 0.8: PAPER section 3 (an assumption there).
+        # Exponent 0.8: assumption, the same as the network preset `paper`.
         Preset("paper-special", "ResNets with frozen bottoms, one pretrained network each", "zipf:0.8", paper_special),
         Preset("paper-general", "ResNets fine-tuned in two rounds", "zipf:0.8", paper_general),
         # The laws of the other presets are assumptions.
