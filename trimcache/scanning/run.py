@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 # A part this large keeps all workers busy by itself; smaller ones are scanned side by side.
 _LARGE_PART_NBYTES = 64 << 20
+_TASKS_AHEAD = 32
+# Below this, a part is mostly headers, which is work for the interpreter: two threads would only take turns, and lose time doing so.
+_TINY_PART_NBYTES = 4 << 20
 
 
 class Progress(Protocol):
@@ -239,7 +243,8 @@ def _is_below(part: Part, source: str) -> bool:
 def _run_tasks(
     tasks: Sequence[ScanTask], workers: int | None, targets: Sequence[_Target], progress: Progress | None
 ) -> Iterator[tuple[PartSpec, PartRecord | SourceError]]:
-    """Run every task and publish its record as soon as it is there; small parts side by side, large ones with all threads each."""
+    """Run every task and publish its record as soon as it is there: large parts with all threads each, others side by side, tiny
+    ones one after another."""
     n_workers = workers or os.cpu_count() or 1
     advance = progress.advance if progress is not None else None
 
@@ -252,8 +257,9 @@ def _run_tasks(
             target.writer.add(replace(record, extents=extents, also=()))
         return record
 
-    small = [task for task in tasks if task.spec.nbytes < _LARGE_PART_NBYTES and not task.sequential]
     large = [task for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES or task.sequential]
+    tiny = [task for task in tasks if task.spec.nbytes < _TINY_PART_NBYTES and not task.sequential]
+    others = [task for task in tasks if _TINY_PART_NBYTES <= task.spec.nbytes < _LARGE_PART_NBYTES and not task.sequential]
     with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool:
         try:
             if tasks:
@@ -261,15 +267,25 @@ def _run_tasks(
                 pool.submit(import_module, "trimcache.catalog.reader")
             for task in large:
                 yield task.spec, run(task, pool)
-            yield from _run_small(small, pool, run, targets)
+            yield from _side_by_side(others, pool, run, targets)
+            for task in tiny:
+                yield task.spec, run(task, None)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _run_small(tasks: Sequence[ScanTask], pool: ThreadPoolExecutor, run: Any, targets: Sequence[_Target]) -> Iterator[tuple[PartSpec, Any]]:
-    pending: dict[Future[Any], ScanTask] = {pool.submit(run, task, None): task for task in tasks}
-    while pending:
+def _side_by_side(
+    tasks: Sequence[ScanTask], pool: ThreadPoolExecutor, run: Any, targets: Sequence[_Target]
+) -> Iterator[tuple[PartSpec, Any]]:
+    """A few tasks ahead of the threads, not all: waiting costs time for each task that is waited for."""
+    waiting = iter(tasks)
+    pending: dict[Future[Any], ScanTask] = {}
+    while True:
+        for task in islice(waiting, _TASKS_AHEAD - len(pending)):
+            pending[pool.submit(run, task, None)] = task
+        if not pending:
+            return
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
         for target in targets:
             target.writer.flush_if_due()
