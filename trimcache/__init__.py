@@ -12,9 +12,9 @@ Names are imported when they are first used: ``import trimcache`` alone costs ne
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from trimcache._lazy import lazy
 from trimcache._version import __version__
 
 if TYPE_CHECKING:
@@ -30,28 +30,18 @@ if TYPE_CHECKING:
     from trimcache.scanning.run import scan as scan
 
 _HOME = {
-    "Catalog": "trimcache.catalog.reader",
-    "EdgeNetwork": "trimcache.network",
-    "ModelBlockGraph": "trimcache.graph",
-    "Placement": "trimcache.placement",
-    "PlacementProblem": "trimcache.placement",
-    "TrimcacheError": "trimcache.errors",
-    "compact": "trimcache.catalog.compaction",
-    "open_catalog": "trimcache.catalog.reader",
-    "place": "trimcache.placement",
-    "scan": "trimcache.scanning.run",
+    "Catalog": "catalog.reader",
+    "EdgeNetwork": "network",
+    "ModelBlockGraph": "graph",
+    "Placement": "placement",
+    "PlacementProblem": "placement",
+    "TrimcacheError": "errors",
+    "compact": "catalog.compaction",
+    "open_catalog": "catalog.reader",
+    "place": "placement",
+    "scan": "scanning.run",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'trimcache' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)

@@ -12,7 +12,9 @@ Importing this package imports none of them: names are resolved on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trimcache._lazy import lazy
 
 if TYPE_CHECKING:
     from trimcache.network.diagnosis import BindingLimit, binding_limit
@@ -28,16 +30,4 @@ _HOMES = {
 
 __all__ = ["BindingLimit", "EdgeNetwork", "binding_limit", "preset_names"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

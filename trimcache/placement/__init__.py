@@ -2,19 +2,24 @@
 
     problem.py       graph + capacity + demand + reach, validated
     demand.py        request probabilities as exact integers, sparse
-    reach.py         request -> servers that can serve it in time, sparse
-    gen.py, independent.py, auto.py      one module an algorithm, all with the same face
+    reach.py, prefix_reach.py            request -> servers that can serve it in time
+    gen.py, spec.py, search.py, ...      one module an algorithm, all with the same face; auto.py is the default
+    bounds.py, mip.py                    how far from the best a placement can be
     registry.py      name -> algorithm, loaded when asked for
     result.py        a placement, checked by exact recount when it is made
     evaluate.py      the cache hit ratio of any placement
-    _kernels.py      the compiled inner loops, compile_kernels() and needs_compilation()
+    target.py, replan.py                 the least capacity for a hit ratio; going on from an old plan
+    online/          policies that see one request after another
+    _jit.py, _kernels*.py                the compiled inner loops, and compiling just those that an algorithm needs
 
 Importing this package imports none of them: names are resolved on first use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trimcache._lazy import lazy
 
 if TYPE_CHECKING:
     from trimcache.placement._jit import compile_kernels, needs_compilation
@@ -52,16 +57,4 @@ __all__ = [
     "place",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -13,7 +13,9 @@ other resident model needs). Importing this package imports none of it: names ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trimcache._lazy import lazy
 
 if TYPE_CHECKING:
     from trimcache.placement.online.gdsf import Gdsf
@@ -38,16 +40,4 @@ _HOMES = {
 
 __all__ = ["Gdsf", "Lfu", "Lru", "OnlineCache", "OnlineResult", "Policy", "Replace", "policy_names", "simulate_online"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOMES)
