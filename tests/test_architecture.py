@@ -53,7 +53,7 @@ def test_extractors_know_only_bytes_and_tensors() -> None:
 
 @pytest.mark.parametrize("room", ["placement", "network", "graph.py", "_atoms.py", "_graph_file.py", "_graph_rules.py"])
 def test_placement_network_and_graph_need_no_torch_files_or_command_line(room: str) -> None:
-    forbidden = ("torch", "transformers", "typer", "rich", "trimcache.cli", "trimcache.sources", "trimcache.catalog", "trimcache.scanning")
+    forbidden = ("torch", "transformers", "click", "rich", "trimcache.cli", "trimcache.sources", "trimcache.catalog", "trimcache.scanning")
     for path, tree in _trees(_PACKAGE / room):
         # What only type checkers import costs nobody anything.
         for node in ast.walk(tree):
@@ -134,7 +134,7 @@ _HEAVY = {"numpy", "scipy", "numba", "pyarrow", "duckdb", "torch", "transformers
 )
 def test_what_must_be_light_is_light(code: str) -> None:
     loaded = set(_in_a_fresh_process(f"{code}\nimport sys\nprint()\nprint(*sys.modules)").splitlines()[-1].split())
-    heavy = _HEAVY if "cli" in code else {*_HEAVY, "pydantic", "typer", "rich"}  # typer asks whether pydantic is there
+    heavy = _HEAVY if "cli" in code else {*_HEAVY, "click", "rich"}
     assert not loaded & heavy
 
 

@@ -9,7 +9,7 @@ from snapshot import contents
 from tiny_models import tensors_of, write_model
 
 from trimcache import compact, open_catalog, scan
-from trimcache.catalog.compaction import compact_if_fragmented
+from trimcache.catalog.layout import is_fragmented
 
 
 @pytest.fixture
@@ -88,5 +88,5 @@ def test_an_empty_catalog(tmp_path: Path) -> None:
 
 def test_only_when_fragmented(root: Path) -> None:
     n_shards = _shards(root)["parts"]
-    assert not compact_if_fragmented(root, n_shards)
-    assert compact_if_fragmented(root, n_shards - 1)
+    assert not is_fragmented(root, n_shards)
+    assert is_fragmented(root, n_shards - 1)

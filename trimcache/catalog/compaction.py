@@ -18,16 +18,7 @@ from trimcache.catalog.reader import Catalog, open_catalog
 from trimcache.catalog.schema import schemas
 from trimcache.catalog.shards import publish_shard
 
-MAX_SHARDS = 256
 _ORPHAN_AGE_S = 3600.0
-
-
-def compact_if_fragmented(root: Path, max_shards: int = MAX_SHARDS) -> bool:
-    """Compact the catalog if it has more than ``max_shards`` shards; returns whether it did."""
-    if sum(1 for _ in (root / "parts").glob("*.parquet")) <= max_shards:
-        return False
-    compact(root)
-    return True
 
 
 def compact(root: Path) -> None:

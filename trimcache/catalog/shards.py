@@ -7,7 +7,6 @@ they refer to, or does not see them at all.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ def publish_shard(root: Path, tables: dict[str, pa.Table]) -> str:
     Raises:
         CatalogError: it cannot be written.
     """
-    name = f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}.parquet"
+    name = f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}.parquet"
     written: list[tuple[Path, Path]] = []
     try:
         for table in TABLES:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
+from trimcache.cli.options import PATH
 from trimcache.cli.output import print_json, warning_line
 
 
+@click.command
+@click.argument("catalog", type=PATH)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="What was forgotten, as JSON on stdout.")
 def forget(
-    catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names, or endings of names that fit one model.")],
-    as_json: Annotated[bool, typer.Option("--json", help="What was forgotten, as JSON on stdout.")] = False,
+    catalog: Path,
+    models: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """Take models out of CATALOG. Their files are not touched."""
     from trimcache.catalog.forget import forget as forget_models

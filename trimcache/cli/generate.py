@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
+from trimcache.cli.options import PATH
 from trimcache.cli.output import note_line, print_json, print_table
 from trimcache.errors import UsageError
 from trimcache.sizes import format_size
 
 
+@click.command
+@click.option("--output", "-o", type=PATH, required=True, metavar="CATALOG", help="Write the catalog here; must not exist.")
+@click.option("--models", type=int, required=True, metavar="N", help="How many models.")
+@click.option("--preset", help="paper-special, paper-general, llm-lora, vision-frozen, hub-mixed.")
+@click.option("--like", type=PATH, metavar="CATALOG", help="Models like those of a scanned catalog.")
+@click.option("--seed", type=int, default=0, help="Same seed, same models.")
+@click.option(
+    "--popularity",
+    metavar="FILE|LAW",
+    help="CSV, Parquet or JSON by model; or zipf:0.8, zipf-mandelbrot:1,10, lognormal:1, uniform.",
+)
+@click.option("--digest", default="blake3-256", help="blake3-256 or xxh3-128.")
+@click.option("--bases", metavar="NAME[,NAME]", help="Architectures instead of the preset's.")
+@click.option("--depths", metavar="LOW-HIGH", help="Frozen layers instead of the preset's.")
+@click.option("--ranks", metavar="R[,R]", help="Ranks of adapters instead of the preset's.")
+@click.option("--architectures", type=PATH, metavar="FILE", help="More architectures (tools/build_architectures.py).")
+@click.option(
+    "--fit-table",
+    type=PATH,
+    metavar="FILE",
+    help="With --like: write the goodness of fit here (JSON); CATALOG.fit.json if not given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="What was generated, as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No talk on stderr.")
 def generate(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="CATALOG", help="Write the catalog here; must not exist.")],
-    models: Annotated[int, typer.Option(metavar="N", help="How many models.")],
-    preset: Annotated[str | None, typer.Option(help="paper-special, paper-general, llm-lora, vision-frozen, hub-mixed.")] = None,
-    like: Annotated[Path | None, typer.Option(metavar="CATALOG", help="Models like those of a scanned catalog.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same models.")] = 0,
-    popularity: Annotated[str | None, typer.Option(metavar="FILE|LAW", help="CSV, Parquet or JSON by model; or zipf:0.8, "
-                                                   "zipf-mandelbrot:1,10, lognormal:1, uniform.")] = None,
-    digest: Annotated[str, typer.Option(help="blake3-256 or xxh3-128.")] = "blake3-256",
-    bases: Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Architectures instead of the preset's.")] = None,
-    depths: Annotated[str | None, typer.Option(metavar="LOW-HIGH", help="Frozen layers instead of the preset's.")] = None,
-    ranks: Annotated[str | None, typer.Option(metavar="R[,R]", help="Ranks of adapters instead of the preset's.")] = None,
-    architectures: Annotated[Path | None, typer.Option(metavar="FILE", help="More architectures (tools/build_architectures.py).")] = None,
-    fit_table: Annotated[Path | None, typer.Option("--fit-table", metavar="FILE", help="With --like: write the goodness of fit here "
-                                                   "(JSON); CATALOG.fit.json if not given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="What was generated, as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr.")] = False,
-) -> int:  # fmt: skip
+    output: Path,
+    models: int,
+    preset: str | None,
+    like: Path | None,
+    seed: int,
+    popularity: str | None,
+    digest: str,
+    bases: str | None,
+    depths: str | None,
+    ranks: str | None,
+    architectures: Path | None,
+    fit_table: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Make a synthetic CATALOG: true sizes and believable sharing, without weights."""
     from trimcache.synthesis.library import generate_like, generate_preset
     from trimcache.synthesis.options import parse_options

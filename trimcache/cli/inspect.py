@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from trimcache.cli.output import error_line, note_line, print_json, print_table
 from trimcache.sizes import format_size
 
 
+@click.command
+@click.argument("source")
+@click.option("--hash", "hash_tensors", is_flag=True, help="Read the tensors too and print their digests.")
+@click.option("--digest", default="blake3-256", help="blake3-256 or xxh3-128.")
+@click.option("--weights", default="preferred", metavar="preferred|all", help="As for scan.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No notes.")
 def inspect(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A weight file or a folder.")],
-    hash_tensors: Annotated[bool, typer.Option("--hash", help="Read the tensors too and print their digests.")] = False,
-    digest: Annotated[str, typer.Option(help="blake3-256 or xxh3-128.")] = "blake3-256",
-    weights: Annotated[str, typer.Option(metavar="preferred|all", help="As for scan.")] = "preferred",
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
+    source: str,
+    hash_tensors: bool,
+    digest: str,
+    weights: str,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """The tensors of SOURCE: name, kind, dtype, shape, bytes and where they lie; read from headers alone unless --hash."""
     from trimcache.scanning.inspection import inspect as inspect_source

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from trimcache.cli.improving import PlanProgress
+from trimcache.cli.options import PATH
 from trimcache.cli.output import note_line, print_json, print_table, warning_line
 from trimcache.errors import UsageError
 from trimcache.sizes import format_size, parse_size
@@ -20,33 +21,70 @@ if TYPE_CHECKING:
 _DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like every number of the preset)
 
 
+@click.command
+@click.argument("catalog", type=PATH)
+@click.option("--output", "-o", type=PATH, metavar="PLAN", help="Write the plan here (JSON).")
+@click.option(
+    "--algorithm",
+    "-a",
+    default="auto",
+    metavar="NAME[,NAME]",
+    help="auto, or several to compare: gen, gen-ratio, spec, spec-tree, independent, resolve, search, random, mip, exhaustive.",
+)
+@click.option(
+    "--time-limit",
+    type=float,
+    metavar="SECONDS",
+    help="For improving, each algorithm; if not given, about a second, the same on any machine.",
+)
+@click.option("--gap", type=float, default=0.0, metavar="SHARE", help="Stop when proven this near to the best; 0 is optimal.")
+@click.option("--pin", multiple=True, metavar="SERVER=MODEL", help="Hold it in any case; * is every server.")
+@click.option("--forbid", multiple=True, metavar="SERVER=MODEL", help="Never hold it there.")
+@click.option(
+    "--target-hit-ratio",
+    "target",
+    type=float,
+    metavar="RATIO",
+    help="Find the least capacity, the same on every server, that reaches it.",
+)
+@click.option("--preset", help="Edge network: paper, or download (deadlines that grow with size).")
+@click.option("--network", type=PATH, metavar="FILE", help="Your own edge network (TOML) instead of a preset.")
+@click.option("--servers", type=int, metavar="M", help="Edge servers of the preset; 10 if not given.")
+@click.option("--users", type=int, metavar="K", help="Users of the preset; 30 if not given.")
+@click.option("--capacity", metavar="SIZE", help="Of every server, like 500MB or 1GiB; 1GB if not given.")
+@click.option("--zipf", type=float, help="Exponent of the demand, ranked anew for each user; 0.8 if not given.")
+@click.option("--seed", type=int, help="Of positions, deadlines and demand; 0 if not given.")
+@click.option(
+    "--from",
+    "old",
+    type=PATH,
+    metavar="OLD",
+    help="A plan to go on from: its network and capacity are the defaults, and what each server adds and drops is shown.",
+)
+@click.option("--switch-cost", type=float, metavar="RATIO", help="With --from: hit ratio that fetching 1 GB has to earn.")
+@click.option("--json", "as_json", is_flag=True, help="The plan without its block table, as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No talk on stderr but warnings.")
 def plan(
-    catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PLAN", help="Write the plan here (JSON).")] = None,
-    algorithm: Annotated[str, typer.Option("--algorithm", "-a", metavar="NAME[,NAME]", help="auto, or several to compare: "
-                                                   "gen, gen-ratio, spec, spec-tree, independent, "
-                                                   "resolve, search, random, mip, exhaustive.")] = "auto",
-    time_limit: Annotated[float | None, typer.Option("--time-limit", metavar="SECONDS", help="For improving, each algorithm; "
-                                                     "if not given, about a second, the same on any machine.")] = None,
-    gap: Annotated[float, typer.Option("--gap", metavar="SHARE", help="Stop when proven this near to the best; 0 is optimal.")] = 0.0,
-    pin: Annotated[list[str] | None, typer.Option("--pin", metavar="SERVER=MODEL", help="Hold it in any case; * is every server.")] = None,
-    forbid: Annotated[list[str] | None, typer.Option("--forbid", metavar="SERVER=MODEL", help="Never hold it there.")] = None,
-    target: Annotated[float | None, typer.Option("--target-hit-ratio", metavar="RATIO", help="Find the least capacity, the same on every "
-                                                 "server, that reaches it.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Edge network: paper, or download (deadlines that grow with size).")] = None,
-    network: Annotated[Path | None, typer.Option(metavar="FILE", help="Your own edge network (TOML) instead of a preset.")] = None,
-    servers: Annotated[int | None, typer.Option(metavar="M", help="Edge servers of the preset; 10 if not given.")] = None,
-    users: Annotated[int | None, typer.Option(metavar="K", help="Users of the preset; 30 if not given.")] = None,
-    capacity: Annotated[str | None, typer.Option(metavar="SIZE", help="Of every server, like 500MB or 1GiB; 1GB if not given.")] = None,
-    zipf: Annotated[float | None, typer.Option(help="Exponent of the demand, ranked anew for each user; 0.8 if not given.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of positions, deadlines and demand; 0 if not given.")] = None,
-    old: Annotated[Path | None, typer.Option("--from", metavar="OLD", help="A plan to go on from: its network and capacity are the "
-                                             "defaults, and what each server adds and drops is shown.")] = None,
-    switch_cost: Annotated[float | None, typer.Option("--switch-cost", metavar="RATIO", help="With --from: hit ratio that fetching 1 GB "
-                                                      "has to earn.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The plan without its block table, as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No talk on stderr but warnings.")] = False,
-) -> int:  # fmt: skip
+    catalog: Path,
+    output: Path | None,
+    algorithm: str,
+    time_limit: float | None,
+    gap: float,
+    pin: tuple[str, ...],
+    forbid: tuple[str, ...],
+    target: float | None,
+    preset: str | None,
+    network: Path | None,
+    servers: int | None,
+    users: int | None,
+    capacity: str | None,
+    zipf: float | None,
+    seed: int | None,
+    old: Path | None,
+    switch_cost: float | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Choose which models every edge server of a network holds, so that most requests are served in time."""
     from trimcache.catalog.reader import open_catalog
     from trimcache.network.diagnosis import binding_limit, empty_placement_reason
@@ -78,9 +116,7 @@ def plan(
     problem = edge.problem(graph, _capacities(capacity, before, edge), exponent, demand_seed, ranking="user")
     if pin or forbid:
         names_of = (edge.server_names, graph.model_names)
-        problem = problem.changed(
-            pinned=named_pairs(pin or [], *names_of, "--pin"), forbidden=named_pairs(forbid or [], *names_of, "--forbid")
-        )
+        problem = problem.changed(pinned=named_pairs(pin, *names_of, "--pin"), forbidden=named_pairs(forbid, *names_of, "--forbid"))
     extra: dict[str, Any] = {}
     with PlanProgress(quiet=quiet) as progress:
         if target is not None:

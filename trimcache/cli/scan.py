@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from trimcache.cli.options import PATH
 from trimcache.cli.output import error_line, note_line, print_json, warning_line
 from trimcache.errors import UsageError
 from trimcache.sizes import format_size
@@ -15,52 +17,68 @@ if TYPE_CHECKING:
     from trimcache.rules import Rules
 
 
+@click.command
+@click.argument("sources", metavar="SOURCE...", nargs=-1)
+@click.option("--output", "-o", type=PATH, required=True, metavar="CATALOG", help="Catalog to create or extend.")
+@click.option("--hf-cache", is_flag=True, help="Also every revision in your Hugging Face cache (in SOURCE, if that is a cache).")
+@click.option(
+    "--weights",
+    default="preferred",
+    metavar="preferred|all",
+    help="Of several copies of the same weights: the preferred one, or each as a variant.",
+)
+@click.option(
+    "--granularity",
+    default="tensor",
+    metavar="NAME[,NAME]",
+    help="Blocks: tensor, layer, file, row or chunk; several make one catalog each.",
+)
+@click.option("--digest", default="blake3-256", help="blake3-256, or xxh3-128 for fast analysis of your own files.")
+@click.option("--workers", type=int, metavar="N", help="Threads; by default one a core.")
+@click.option("--sequential", is_flag=True, help="Read in file order: for spinning disks and network mounts.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Only models whose name matches; repeatable.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Not models whose name matches; repeatable.")
+@click.option("--prune", is_flag=True, help="Forget models that are gone from the given sources.")
+@click.option("--json", "as_json", is_flag=True, help="What was done, as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, no notes.")
 def scan(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="CATALOG", help="Catalog to create or extend.")],
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE...", help="Weight files, model folders, folders of models, Hugging Face caches.", show_default=False
-        ),
-    ] = None,
-    hf_cache: Annotated[
-        bool, typer.Option("--hf-cache", help="Also every revision in your Hugging Face cache (in SOURCE, if that is a cache).")
-    ] = False,
-    weights: Annotated[
-        str, typer.Option(metavar="preferred|all", help="Of several copies of the same weights: the preferred one, or each as a variant.")
-    ] = "preferred",
-    granularity: Annotated[
-        str, typer.Option(metavar="NAME[,NAME]", help="Blocks: tensor, layer, file, row or chunk; several make one catalog each.")
-    ] = "tensor",
-    digest: Annotated[str, typer.Option(help="blake3-256, or xxh3-128 for fast analysis of your own files.")] = "blake3-256",
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Threads; by default one a core.")] = None,
-    sequential: Annotated[bool, typer.Option("--sequential", help="Read in file order: for spinning disks and network mounts.")] = False,
-    include: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only models whose name matches; repeatable.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Not models whose name matches; repeatable.")] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Forget models that are gone from the given sources.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="What was done, as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    sources: tuple[str, ...],
+    output: Path,
+    hf_cache: bool,
+    weights: str,
+    granularity: str,
+    digest: str,
+    workers: int | None,
+    sequential: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    prune: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Find the models in SOURCE..., cut their files into blocks, and record both in CATALOG.
 
+    A SOURCE is a weight file, a model folder, a folder of models or a Hugging Face cache.
     Models that have not changed since the last scan are not read again.
     """
     from trimcache.cli.progress import ScanProgress
     from trimcache.scanning.run import run_scan
     from trimcache.sources.hf_cache import with_default_cache
 
+    # numpy comes along with pyarrow; a scan does no linear algebra, and starting threads for it takes them from hashing.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not sources and not hf_cache:
         raise UsageError("scan", "nothing to scan", "name a SOURCE, or use --hf-cache")
     catalogs = _catalogs(output.expanduser(), granularity, digest)
     catalog_path, rules = next(iter(catalogs.items()))
     with ScanProgress(quiet=quiet) as progress:
         report = run_scan(
-            with_default_cache(sources or []) if hf_cache else sources or [],
+            with_default_cache(sources) if hf_cache else sources,
             catalog_path,
             rules,
             workers=workers,
-            include=include or [],
-            exclude=exclude or [],
+            include=include,
+            exclude=exclude,
             prune=prune,
             weights=weights,
             sequential=sequential,
@@ -72,14 +90,14 @@ def scan(
     for error in report.errors:
         error_line(str(error))
     missing = []
-    if not report.nothing_done:
-        # Not above: it takes a third of a second to import, which a scan spends while it hashes.
+    if report.has_adapters:
+        # Only then: importing it takes as long as hashing a gigabyte.
         from trimcache.catalog.reader import open_catalog
 
         missing = [model for model in open_catalog(catalog_path).models if model.missing is not None]
         for model in missing:
             warning_line(f"{model.name}: {model.missing}; it is listed, but left out of plans until its base is scanned")
-    elif not report.errors:
+    if report.nothing_done and not report.errors:
         warning_line("no model matches --include and --exclude; the catalog is unchanged")
     document = {
         "catalog": str(catalog_path),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
+from trimcache.cli.options import PATH
 from trimcache.cli.output import print_json, print_table, warning_line
 from trimcache.sizes import format_size
 
 
+@click.command
+@click.argument("catalog", type=PATH)
+@click.option("--by", default="model", help="Break down by model, kind or format.")
+@click.option("--json", "as_json", is_flag=True, help="Exact bytes, as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No warnings.")
 def stats(
-    catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
-    by: Annotated[str, typer.Option("--by", help="Break down by model, kind or format.")] = "model",
-    as_json: Annotated[bool, typer.Option("--json", help="Exact bytes, as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No warnings.")] = False,
+    catalog: Path,
+    by: str,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """What the models of CATALOG share, and how little storing them takes."""
     from trimcache.catalog.reader import open_catalog

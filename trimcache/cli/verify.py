@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
+from trimcache.cli.options import PATH
 from trimcache.cli.output import error_line, note_line, print_json
 
 
+@click.command
+@click.argument("catalog", type=PATH)
+@click.option("--workers", type=int, metavar="N", help="Threads; by default one a core.")
+@click.option("--json", "as_json", is_flag=True, help="Every model with its verdict, as JSON on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, no notes.")
 def verify(
-    catalog: Annotated[Path, typer.Argument(metavar="CATALOG", help="A catalog made by scan.")],
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Threads; by default one a core.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Every model with its verdict, as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    catalog: Path,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Read every file that CATALOG describes again and report what changed, rotted or is gone.
 

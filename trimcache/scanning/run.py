@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trimcache.catalog.description import CatalogDescription, create_or_check
+from trimcache.catalog.layout import is_fragmented
 from trimcache.catalog.writer import CatalogWriter, remove_leftovers
 from trimcache.errors import NoWeightsError, SourceError, UsageError
 from trimcache.rules import Rules
@@ -51,6 +52,7 @@ class ScanReport:
         nbytes_read: bytes hashed.
         errors: sources and parts that could not be read, one error each.
         notes: what was skipped or left out, and why.
+        has_adapters: whether the catalog has parts that are complete only with their base.
     """
 
     scanned: list[str] = field(default_factory=list)
@@ -59,6 +61,7 @@ class ScanReport:
     nbytes_read: int = 0
     errors: list[SourceError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    has_adapters: bool = False
 
     @property
     def nothing_done(self) -> bool:
@@ -149,6 +152,7 @@ def run_scan(
     known = targets[0].known
     resolution = resolve(sources, include=include, exclude=exclude, weights=weights)
     report = ScanReport(errors=list(resolution.errors), notes=list(resolution.notes))
+    report.has_adapters = any(part.needs_base for part in known.values())
     specs = rename_clashes(resolution.parts, {uri: part.name for uri, part in known.items()})
     todo: list[PartSpec] = []
     for spec in specs:
@@ -172,6 +176,7 @@ def run_scan(
             if isinstance(outcome, PartRecord):
                 report.scanned.append(outcome.name)
                 report.nbytes_read += outcome.nbytes
+                report.has_adapters |= outcome.needs_base
             elif spec.lone and isinstance(outcome, NoWeightsError):
                 skipped.append(outcome)
             else:
@@ -183,11 +188,11 @@ def run_scan(
         report.errors += skipped
     else:
         report.notes += [f"skipped: {error}" for error in skipped]
-    from trimcache.catalog.compaction import compact_if_fragmented
-
     for target in targets:
-        if target.path.exists():
-            compact_if_fragmented(target.path)
+        if is_fragmented(target.path):
+            from trimcache.catalog.compaction import compact
+
+            compact(target.path)
     return report
 
 
@@ -264,7 +269,7 @@ def _run_tasks(
         try:
             if tasks:
                 # What publishing needs is imported while the first files are hashed, not after.
-                pool.submit(import_module, "trimcache.catalog.reader")
+                pool.submit(import_module, "trimcache.catalog.shards")
             for task in large:
                 yield task.spec, run(task, pool)
             yield from _side_by_side(others, pool, run, targets)
