@@ -1,6 +1,6 @@
 """How close does `trimcache scan` come to merely hashing the files?
 
-    python benchmarks/scan_throughput.py [--gigabytes 8] [--runs 5] [--folder DIR]
+    python benchmarks/scan_throughput.py [--gigabytes 8] [--runs 5] [--folder DIR] [--peer-python PATH] [--only-peers]
 
 Writes safetensors files and the same tensors as torch zip files, keeps them in the page cache, and measures in alternation:
 
@@ -8,20 +8,33 @@ Writes safetensors files and the same tensors as torch zip files, keeps them in 
   each whole with BLAKE3 on all threads;
 * `scan --digest xxh3-128` against the same loop with XXH3 on two threads;
 * `scan` of the torch files against `scan` of the safetensors files;
-* `sha256sum`, for scale.
+* for scale, `sha256sum`, and two tools that also store what they read: `hf-xet` into a local folder and `tensorfs import`. They are no
+  dependencies: install them into an environment of their own (`pip install hf-xet tensorfs`) and name its Python with `--peer-python`.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from machine import describe, in_turn, wall_s
+
+XET = """
+import sys
+import hf_xet
+store, *files = sys.argv[1:]
+with hf_xet.XetSession().new_upload_commit(endpoint=f"local://{store}") as commit:
+    for file in files:
+        commit.start_upload_file(file)
+"""
 
 LOOP = """
 import mmap, sys
@@ -84,17 +97,24 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to write the files; a temporary folder if not given")
     parser.add_argument("--no-torch", action="store_true", help="leave out the torch files")
+    parser.add_argument("--peer-python", type=Path, default=Path(sys.executable), help="a Python that has hf-xet and tensorfs")
+    parser.add_argument("--peer-runs", type=int, default=3, help="runs of the peers: each writes as many bytes as there are")
+    parser.add_argument("--only-peers", action="store_true", help="measure nothing but the peers")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        plain, zipped = write_files(folder, int(arguments.gigabytes * 10**9), not arguments.no_torch)
+        with_torch = not (arguments.no_torch or arguments.only_peers)
+        plain, zipped = write_files(folder, int(arguments.gigabytes * 10**9), with_torch)
         nbytes = sum(path.stat().st_size for path in plain)
-        print(f"{describe()}; {len(plain)} files, {nbytes / 1e9:.2f} GB; median of {arguments.runs} runs in alternation\n")
+        print(f"{describe()}; {len(plain)} files, {nbytes / 1e9:.2f} GB; in alternation\n")
         files = [str(path) for path in plain]
         help_s = statistics.median(wall_s([sys.executable, "-m", "trimcache", "--help"]) for _ in range(5))
         subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
+        if arguments.only_peers:
+            compare_peers(arguments.peer_python, arguments.peer_runs, folder, files, nbytes)
+            return
         report(
-            f"blake3-256 (trimcache --help: {help_s:.2f} s)",
+            f"blake3-256, median of {arguments.runs} (trimcache --help: {help_s:.2f} s)",
             nbytes,
             help_s,
             in_turn(
@@ -124,7 +144,52 @@ def main() -> None:
                 in_turn(arguments.runs, lambda: scan_s(folder / "torch", folder), lambda: scan_s(folder / "safetensors", folder)),
                 ("scan of torch files", "scan of safetensors files"),
             )
-        print(f"sha256sum of the same bytes: {wall_s(['sha256sum', *files]):.2f} s")
+        compare_peers(arguments.peer_python, arguments.peer_runs, folder, files, nbytes)
+
+
+def compare_peers(python: Path, runs: int, folder: Path, files: list[str], nbytes: int) -> None:
+    """Print what the same bytes cost tools that hash, and tools that hash and store, in alternation with a scan."""
+    store = folder / "store"
+    measured: dict[str, Callable[[], float]] = {
+        "scan": lambda: scan_s(folder / "safetensors", folder),
+        "sha256sum": lambda: wall_s(["sha256sum", *files]),
+    }
+    missing = []
+    if subprocess.run([python, "-c", "import hf_xet"], check=False, stderr=subprocess.DEVNULL).returncode:
+        missing.append("hf-xet")
+    else:
+        measured["hf-xet, local store"] = lambda: stored_s(store, [str(python), "-c", XET, str(store), *files])
+    tfs = shutil.which("tfs", path=python.parent) or shutil.which("tfs")
+    if tfs is None:
+        missing.append("tensorfs")
+    else:
+        imports = " && ".join(f'"$0" --store "$1" import {shlex.quote(f)} --name local/m{i}' for i, f in enumerate(files))
+        measured["tensorfs import"] = lambda: stored_s(store, ["sh", "-c", imports, tfs, str(store)])
+    sizes: dict[str, int] = {}
+
+    def measure(title: str) -> float:
+        seconds = measured[title]()
+        if store.exists():
+            sizes[title] = sum(path.stat().st_blocks * 512 for path in store.rglob("*") if path.is_file())
+            shutil.rmtree(store)
+        return seconds
+
+    times = in_turn(runs, *(partial(measure, title) for title in measured))
+    print(f"for scale, whole processes, median of {runs}")
+    for title, seconds in zip(measured, times, strict=True):
+        middle = statistics.median(seconds)
+        ratio = statistics.median(peer / scan for peer, scan in zip(seconds, times[0], strict=True))
+        stored = f", {sizes[title] / 1e9:.2f} GB stored" if title in sizes else ""
+        print(f"  {title:<34}{middle:8.2f} s {nbytes / middle / 1e9:8.2f} GB/s  {ratio:6.1f} times the scan{stored}")
+    for name in missing:
+        print(f"  {name:<34}not installed (see --peer-python)")
+
+
+def stored_s(store: Path, command: list[str]) -> float:
+    """Wall time of a tool that fills ``store``, an empty folder; its caches go there too."""
+    shutil.rmtree(store, ignore_errors=True)
+    store.mkdir()
+    return wall_s(["env", f"HF_HOME={store}/hf", f"HOME={store}/home", *command])
 
 
 def report(title: str, nbytes: int, help_s: float, times: list[list[float]], names: tuple[str, str]) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from extractors.npy_header import MAX_HEADER_NBYTES, NpyHeader, header_nbytes, parse_header
-from extractors.torch.zip_archive import Entry, ZipArchive, inflate
+from extractors.stored_array import StoredArray
+from extractors.torch.zip_archive import Entry, ZipArchive
 from trimcache.bytesource import ByteSource, PartFiles
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, TensorRef, kind_of
@@ -22,7 +22,6 @@ _SUFFIX = ".npy"
 # numpy pads headers to 64 bytes; what it writes for arrays of numbers takes 128.
 _USUAL_HEADER_NBYTES = 128
 _ALL_HEADS_NBYTES = 256 << 10  # what the first looks into all deflated members may cost together
-_CHUNK_NBYTES = 256 << 10
 
 
 class NpzExtractor:
@@ -90,52 +89,20 @@ def _tensor(source: ByteSource, entry: Entry, start: int, header: NpyHeader) -> 
         text = f"array {name[:80]!r} should have {str(header.nbytes + nbytes)[:40]} bytes, it has {entry.nbytes}"
         raise FormatError(source.uri, text, _AGAIN)
     kind = kind_of(name, header.dtype)
-    in_order = not header.swapped and (not header.column_major or sum(size > 1 for size in header.shape) < 2)
-    if entry.is_stored and (in_order or not nbytes):
+    is_row = sum(size > 1 for size in header.shape) < 2
+    if entry.is_stored and (not nbytes or (not header.swapped and (is_row or not header.column_major))):
         return TensorRef(name, header.dtype, header.shape, kind, nbytes, start + header.nbytes)
     if entry.is_stored:
         start, stored_nbytes, skip = start + header.nbytes, nbytes, 0
     else:
         stored_nbytes, skip = entry.stored_nbytes, header.nbytes
-    data = _canonical(header, start, stored_nbytes, skip, nbytes, in_order)
+    width = header.itemsize // 2 if header.dtype.startswith("complex") else header.itemsize
+    data = StoredArray(
+        ranges=((start, stored_nbytes),),
+        nbytes=nbytes,
+        unpacked_nbytes=None if entry.is_stored else entry.nbytes,
+        skip=skip,
+        swap=width if header.swapped else 1,
+        columns=(header.shape, header.itemsize) if header.column_major and nbytes and not is_row else None,
+    )
     return TensorRef(name, header.dtype, header.shape, kind, nbytes, None, data=data, stored=((start, stored_nbytes),))
-
-
-def _canonical(
-    header: NpyHeader, start: int, stored_nbytes: int, skip: int, nbytes: int, in_order: bool
-) -> Callable[[ByteSource], memoryview]:
-    """Reads the elements (behind ``skip`` bytes of a deflated header, if they are deflated) and puts them in order."""
-
-    def canonical(source: ByteSource) -> memoryview:
-        buffer = bytearray(skip + nbytes)
-        if skip:
-            position = 0
-            for chunk in inflate(_chunks(source, start, stored_nbytes), skip + nbytes, source.uri):
-                buffer[position : position + len(chunk)] = chunk
-                position += len(chunk)
-        else:
-            source.read_into(start, memoryview(buffer))
-        elements = memoryview(buffer)[skip:]
-        return elements.toreadonly() if in_order else _reordered(elements, header)
-
-    return canonical
-
-
-def _chunks(source: ByteSource, start: int, nbytes: int) -> Iterator[bytes]:
-    for offset in range(0, nbytes, _CHUNK_NBYTES):
-        yield source.read_at(start + offset, min(_CHUNK_NBYTES, nbytes - offset))
-
-
-def _reordered(elements: memoryview, header: NpyHeader) -> memoryview:
-    """Little-endian, row-major bytes of elements that are not."""
-    import numpy as np
-
-    is_complex = header.dtype.startswith("complex")
-    if header.swapped:
-        width = header.itemsize // 2 if is_complex else header.itemsize
-        numbers = np.frombuffer(elements, dtype=np.uint8).reshape(-1, width)
-        elements = np.ascontiguousarray(numbers[:, ::-1]).reshape(-1).data
-    if header.column_major:
-        items = np.frombuffer(elements, dtype=f"V{header.itemsize}").reshape(header.shape, order="F")
-        elements = np.ascontiguousarray(items).reshape(-1).view(np.uint8).data
-    return elements.cast("B").toreadonly()

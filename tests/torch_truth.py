@@ -6,11 +6,11 @@ import io
 from typing import Any
 
 import torch
-from contract.range_only import RangeOnlyPart
 
 from extractors.torch import TorchExtractor
 from trimcache.dtypes import normalize_dtype
 from trimcache.tensors import Extraction
+from trimcache.testing import RangeOnlyPart
 
 OLD_FORMAT = {"_use_new_zipfile_serialization": False}
 
@@ -35,7 +35,7 @@ def contents(data: bytes, name: str = "model.pt") -> dict[str, tuple[str, tuple[
             tensor.name: (
                 tensor.dtype,
                 tensor.shape,
-                bytes(tensor.data(source)) if tensor.data is not None else source.read_at(tensor.offset or 0, tensor.nbytes),
+                bytes(tensor.whole(source)),
             )
             for tensor in found.tensors
         }

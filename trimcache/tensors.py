@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from trimcache.bytesource import ByteSource, PartFiles
+
+_PIECE_NBYTES = 1 << 20
 
 
 class Kind(StrEnum):
@@ -33,8 +35,9 @@ class TensorRef(NamedTuple):
         nbytes: bytes of the canonical form: little-endian, row-major, without padding.
         offset: where those very bytes start in ``file``, or None if the file holds them in another layout.
         file: path in the part of the file that holds the bytes; "" means the file that was handed to the extractor.
-        data: gives the canonical bytes when ``offset`` is None; called with an open source of ``file``, which is another one than the
-            extractor was handed (that one is closed by then). A tensor held in memory ignores it.
+        data: gives the canonical bytes when ``offset`` is None, as one buffer, or as an iterator of buffers of whole elements (a few
+            megabytes each, so that a tensor of any size takes little memory); called with an open source of ``file``, which is another
+            one than the extractor was handed (that one is closed by then). A tensor held in memory ignores it.
         stored: the ranges ``(offset, nbytes)`` of ``file`` that the tensor occupies when ``offset`` is None (may be empty for a
             tensor held in memory).
     """
@@ -46,8 +49,32 @@ class TensorRef(NamedTuple):
     nbytes: int
     offset: int | None
     file: str = ""
-    data: Callable[[ByteSource], memoryview] | None = None
+    data: Callable[[ByteSource], memoryview | Iterator[memoryview]] | None = None
     stored: tuple[tuple[int, int], ...] = ()
+
+    def pieces(self, source: ByteSource) -> Iterator[memoryview]:
+        """The canonical bytes in order, a piece at a time; ``source`` is an open one of ``file``.
+
+        Raises:
+            FormatError: what the file holds cannot be brought into canonical form; it may be found out after the first pieces.
+            SourceUnreadableError, SourceChangedError: from reading.
+        """
+        if self.data is not None:
+            given = self.data(source)
+            if not isinstance(given, memoryview):
+                yield from given
+                return
+            for begin in range(0, given.nbytes, _PIECE_NBYTES):
+                yield given[begin : begin + _PIECE_NBYTES]
+            return
+        assert self.offset is not None, "a tensor without an offset brings its bytes"
+        for begin in range(0, self.nbytes, _PIECE_NBYTES):
+            yield memoryview(source.read_at(self.offset + begin, min(_PIECE_NBYTES, self.nbytes - begin)))
+
+    def whole(self, source: ByteSource) -> memoryview:
+        """The canonical bytes as one buffer. Raises as :meth:`pieces`."""
+        given = self.data(source) if self.data is not None else None
+        return given if isinstance(given, memoryview) else memoryview(b"".join(self.pieces(source)))
 
 
 @dataclass(frozen=True, slots=True)

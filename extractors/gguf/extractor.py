@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import ClassVar
 
 from extractors.gguf.quantization import ELEMENT_TYPES, REMOVED_TYPES, ElementType
 from extractors.gguf.reader import Header, TensorInfo, read_header
 from extractors.gguf.splits import check_split
+from extractors.stored_array import StoredArray
 from trimcache.bytesource import ByteSource, PartFiles
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, Kind, TensorRef, kind_of
@@ -61,7 +61,7 @@ def _tensor(source: ByteSource, header: Header, data_start: int, info: TensorInf
     kind = Kind.ADAPTER if is_adapter else kind_of(info.name, element.dtype)
     shape = info.dims[::-1]
     if header.big_endian and element.block_nbytes > 1:
-        data = _swapped(begin, nbytes, element.block_nbytes)
+        data = StoredArray(((begin, nbytes),), nbytes, swap=element.block_nbytes)
         return TensorRef(info.name, element.dtype, shape, kind, nbytes, None, data=data, stored=((begin, nbytes),))
     return TensorRef(info.name, element.dtype, shape, kind, nbytes, begin)
 
@@ -78,20 +78,6 @@ def _element_type(source: ByteSource, header: Header, info: TensorInfo) -> Eleme
         text = f"is big-endian, and its tensor {info.name[:80]!r} is quantized ({element.dtype})"
         raise FormatError(source.uri, text, "convert it with gguf-convert-endian")
     return element
-
-
-def _swapped(begin: int, nbytes: int, itemsize: int) -> Callable[[ByteSource], memoryview]:
-    """Reads big-endian elements and turns their bytes around."""
-
-    def canonical(source: ByteSource) -> memoryview:
-        import numpy as np
-
-        buffer = bytearray(nbytes)
-        source.read_into(begin, memoryview(buffer))
-        np.frombuffer(buffer, dtype=f">u{itemsize}").byteswap(inplace=True)
-        return memoryview(buffer).toreadonly()
-
-    return canonical
 
 
 def _range_of(tensor: TensorRef) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from trimcache.bytesource import ByteSource, PartFiles
 from trimcache.errors import FormatError
+from trimcache.tensors import path_of
 
 _PIECE_NAME = re.compile(r"(?P<stem>.*-)(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE | re.DOTALL)
 
@@ -26,22 +27,12 @@ def check_split(source: ByteSource, files: PartFiles, metadata: Mapping[str, int
     if not isinstance(number, int) or not isinstance(count, int) or not 0 <= number < count:
         text = f"says that it is piece {str(number)[:40]} (from 0) of {str(count)[:40]}"
         raise FormatError(source.uri, text, "download or split the model again")
-    path = _own_path(source, files) if count > 1 else None
-    match = _PIECE_NAME.fullmatch(path) if path is not None else None
+    path = path_of(source, files) if count > 1 else ""
+    match = _PIECE_NAME.fullmatch(path)
     if match is None:
         return ()
     if (int(match["number"]), int(match["count"])) != (number + 1, count):
         raise FormatError(source.uri, f"is named as another piece than its metadata says ({number + 1} of {count})", "undo the renaming")
     there = set(files.names())
-    n_missing = sum(f"{match['stem']}{i:05d}-of-{match['count']}{path[-5:]}" not in there for i in range(1, count + 1)) if path else 0
+    n_missing = sum(f"{match['stem']}{i:05d}-of-{match['count']}{path[-5:]}" not in there for i in range(1, count + 1))
     return (f"{path}: {n_missing} of the {count} pieces of the model are missing",) if n_missing else ()
-
-
-def _own_path(source: ByteSource, files: PartFiles) -> str | None:
-    """The name of ``source`` in its part: that of the file with the same URI."""
-    for path in files.names():
-        if path.lower().endswith(".gguf"):
-            with files.open(path) as other:
-                if other.uri == source.uri:
-                    return path
-    return None

@@ -10,6 +10,7 @@ import re
 
 from trimcache.bytesource import ByteSource, PartFiles
 from trimcache.errors import FormatError
+from trimcache.tensors import path_of
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _COMPLETE = "download the complete model"
@@ -64,13 +65,7 @@ class ExternalFiles:
         return found
 
     def _own_folder(self) -> tuple[str, ...]:
-        """Folders from the part's root down to the model: an extractor is handed bytes, so the model is recognised by its URI."""
+        """Folders from the part's root down to the model: its external data is named from there."""
         if self._folder is None:
-            self._folder = ""
-            for path in self._files.names():
-                if path.lower().endswith(".onnx"):
-                    with self._files.open(path) as other:
-                        if other.uri == self._source.uri:
-                            self._folder = path.rpartition("/")[0]
-                            break
+            self._folder = path_of(self._source, self._files).rpartition("/")[0]
         return tuple(self._folder.split("/")) if self._folder else ()

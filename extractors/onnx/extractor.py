@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
 
 from extractors.onnx.element_types import ELEMENT_TYPES, RAW_DATA, STRING, VARINT_FIELDS
@@ -12,6 +13,7 @@ from extractors.onnx.graph import FoundTensor, read_model
 from extractors.onnx.protobuf import WireReader
 from extractors.onnx.tensor_message import TensorMessage
 from extractors.onnx.varint_data import decode, n_entries
+from extractors.stored_array import StoredArray
 from trimcache.bytesource import ByteSource, PartFiles
 from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import FormatError
@@ -87,13 +89,13 @@ def _tensor(source: ByteSource, external: ExternalFiles, found: FoundTensor, nam
     pieces = message.pieces.get(field, [])
     if field in VARINT_FIELDS and nbytes:
         _check_entries(source, message, pieces, n_entries(dtype, n_elements))
-        data = _decoded(tuple(pieces), field, dtype, n_elements, message.label)
+        data = partial(decode, pieces=tuple(pieces), field=field, dtype=dtype, n_elements=n_elements, label=message.label)
         return TensorRef(name, dtype, shape, kind, nbytes, None, data=data, stored=tuple(pieces))
     if sum(piece_nbytes for _, piece_nbytes in pieces) != nbytes:
         text = f"{message.label} takes {nbytes} bytes by its type and shape, it holds {sum(n for _, n in pieces)}"
         raise FormatError(source.uri, text, _AGAIN)
     if len(pieces) > 1:
-        return TensorRef(name, dtype, shape, kind, nbytes, None, data=_joined(tuple(pieces), nbytes), stored=tuple(pieces))
+        return TensorRef(name, dtype, shape, kind, nbytes, None, data=StoredArray(tuple(pieces), nbytes), stored=tuple(pieces))
     return TensorRef(name, dtype, shape, kind, nbytes, pieces[0][0] if pieces else message.position)
 
 
@@ -102,23 +104,3 @@ def _check_entries(source: ByteSource, message: TensorMessage, pieces: list[tupl
     held = sum(nbytes for _, nbytes in pieces)
     if not expected <= held <= 10 * expected:
         raise FormatError(source.uri, f"{message.label} should hold {expected} integers, and {held} bytes cannot", _AGAIN)
-
-
-def _decoded(
-    pieces: tuple[tuple[int, int], ...], field: int, dtype: str, n_elements: int, label: str
-) -> Callable[[ByteSource], memoryview]:
-    return lambda source: decode(source, pieces, field, dtype, n_elements, label)
-
-
-def _joined(pieces: tuple[tuple[int, int], ...], nbytes: int) -> Callable[[ByteSource], memoryview]:
-    """Fixed-width elements that were written in several pieces, back to back."""
-
-    def canonical(source: ByteSource) -> memoryview:
-        buffer = memoryview(bytearray(nbytes))
-        position = 0
-        for offset, piece_nbytes in pieces:
-            source.read_into(offset, buffer[position : position + piece_nbytes])
-            position += piece_nbytes
-        return buffer.toreadonly()
-
-    return canonical

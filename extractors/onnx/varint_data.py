@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_CHUNK_NBYTES = 1 << 20
+_CHUNK_NBYTES = 64 << 10  # decoding takes up to eighty times as much memory
 _LONGEST_VARINT = 10
 _AGAIN = "download or export the model again"
 
@@ -25,8 +25,10 @@ def n_entries(dtype: str, n_elements: int) -> int:
     return n_elements if bits >= 6 else -(-n_elements * bits // 8)
 
 
-def decode(source: ByteSource, pieces: Sequence[tuple[int, int]], field: int, dtype: str, n_elements: int, label: str) -> memoryview:
-    """The canonical bytes of a tensor whose elements are the varints in ``pieces``.
+def decode(
+    source: ByteSource, pieces: Sequence[tuple[int, int]], field: int, dtype: str, n_elements: int, label: str
+) -> Iterator[memoryview]:
+    """The canonical bytes, a few megabytes at a time, of a tensor whose elements are the varints in ``pieces``.
 
     Raises:
         FormatError: a varint is broken, or there are more or fewer than the shape asks for.
@@ -35,19 +37,26 @@ def decode(source: ByteSource, pieces: Sequence[tuple[int, int]], field: int, dt
 
     expected = n_entries(dtype, n_elements)
     width = max(1, DTYPE_BITS[dtype] // 8)
-    result = np.empty(expected, dtype=f"<u{width}")
+    element = np.dtype(f"<u{width}")
+    packs = DTYPE_BITS[dtype] == 6 and field == INT32_DATA
+    rest = np.empty(0, dtype=element)
     done = 0
     for values in _varints(source, pieces, label):
         if done + values.size > expected:
             raise FormatError(source.uri, f"{label} holds more elements than its shape says", _AGAIN)
         # Wider values lose their upper bits: negative int32 are written as ten bytes, float16 as the integer of the same bits.
-        result[done : done + values.size] = values.astype(result.dtype)
-        done += values.size
+        codes = values.astype(element)
+        done += codes.size
+        if packs:
+            codes = np.concatenate((rest, codes))
+            whole = codes.size // 4 * 4  # four elements end with a byte
+            codes, rest = _pack_6_bits(codes[:whole]), codes[whole:]
+        if codes.size:
+            yield codes.data.cast("B").toreadonly()
     if done != expected:
         raise FormatError(source.uri, f"{label} holds {done} elements, its shape says {expected}", _AGAIN)
-    if DTYPE_BITS[dtype] == 6 and field == INT32_DATA:
-        result = _pack_6_bits(result)
-    return result.data.cast("B").toreadonly()
+    if rest.size:
+        yield _pack_6_bits(rest).data.cast("B").toreadonly()
 
 
 def _varints(source: ByteSource, pieces: Sequence[tuple[int, int]], label: str) -> Iterator[NDArray[np.uint64]]:

@@ -6,20 +6,14 @@ mapped into memory, so that the kernel can move it out.
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from extractors.torch.pickle_input import range_chunks
-from extractors.torch.zip_archive import inflate
+from extractors.byte_streams import inflate, range_chunks
+from extractors.stored_array import filled, swap_bytes, writable_buffer
 from trimcache.bytesource import ByteSource, MemoryBytes
-from trimcache.errors import SourceUnreadableError
 
 _PIECE_NBYTES = 8 << 20
-_IN_MEMORY_NBYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,7 @@ class StoredView:
         count = 1
         for size in self.shape:
             count *= size
-        out = _buffer(count * self.itemsize, source.uri)
+        out = writable_buffer(count * self.itemsize, source.uri)
         array = np.frombuffer(out, dtype=_element(np, self.itemsize)).reshape(self.shape)
         order = sorted(range(len(self.shape)), key=lambda axis: -self.stride[axis])
         order = [axis for axis in order if self.shape[axis] > 1]
@@ -97,7 +91,7 @@ class StoredView:
     def _finish(self, np: Any, out: memoryview) -> None:
         """Byte order, then signs, in place."""
         if self.swap > 1:
-            np.frombuffer(out, dtype=f"u{self.swap}").byteswap(inplace=True)
+            swap_bytes(out, self.swap)
         if not (self.conj or self.neg):
             return
         numbers = np.frombuffer(out, dtype=f"<u{self.component}")
@@ -108,31 +102,11 @@ class StoredView:
                 np.negative(chosen, out=chosen)
 
     def _unpacked(self, source: ByteSource) -> memoryview:
-        return _filled(
-            _buffer(self.nbytes, source.uri),
+        return filled(
+            writable_buffer(self.nbytes, source.uri),
             inflate(range_chunks(source, self.start, self.stored_nbytes), self.nbytes, source.uri),
         )
 
 
 def _element(np: Any, itemsize: int) -> Any:
     return np.dtype(f"u{itemsize}" if itemsize <= 8 else f"V{itemsize}")
-
-
-def _filled(buffer: memoryview, chunks: Iterable[bytes]) -> memoryview:
-    at = 0
-    for chunk in chunks:
-        buffer[at : at + len(chunk)] = chunk
-        at += len(chunk)
-    return buffer
-
-
-def _buffer(nbytes: int, uri: str) -> memoryview:
-    """Writable memory of ``nbytes``: anonymous if it is small, else an unlinked file."""
-    if nbytes <= _IN_MEMORY_NBYTES:
-        return memoryview(bytearray(nbytes))
-    try:
-        with tempfile.TemporaryFile() as file:
-            os.posix_fallocate(file.fileno(), 0, nbytes)  # a full disk is an error here and would be SIGBUS later
-            return memoryview(mmap.mmap(file.fileno(), nbytes))
-    except OSError as error:
-        raise SourceUnreadableError(uri, f"no room to bring {nbytes} bytes into order ({error.strerror})", "set TMPDIR") from error

@@ -11,8 +11,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from extractors.byte_streams import range_chunks
 from extractors.torch.inert import Table
-from extractors.torch.pickle_input import PickleInput, range_chunks
+from extractors.torch.pickle_input import PickleInput
 from extractors.torch.pickle_machine import PickleMachine
 from extractors.torch.placing import Place
 from extractors.torch.rebuild import Rebuilder

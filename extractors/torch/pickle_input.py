@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trimcache.bytesource import ByteSource
+from extractors.byte_streams import WINDOW_NBYTES
 from trimcache.errors import FormatError
 
-WINDOW_NBYTES = 256 << 10
 MAX_PICKLE_NBYTES = 256 << 20  # a pickle of names and shapes alone; that of a 400-billion-parameter model has a few megabytes
 MAX_KEPT_NBYTES = 64 << 10  # longer text or bytes name nothing and are skipped
 LOOKAHEAD = 16  # no opcode with operands of fixed size is longer
@@ -96,12 +95,3 @@ class PickleInput:
             raise FormatError(self.uri, "its pickle holds an endless line", "download or save the file again")
         self.pos = end + 1
         return self.buf[pos:end]
-
-
-def range_chunks(source: ByteSource, offset: int, nbytes: int) -> Iterator[bytes]:
-    """The bytes of a range of ``source``, a window at a time."""
-    end = offset + nbytes
-    while offset < end:
-        n = min(WINDOW_NBYTES, end - offset)
-        yield source.read_at(offset, n)
-        offset += n

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
+from extractors.stored_array import StoredArray
 from extractors.torch.gather import StoredView
 from extractors.torch.inert import Tensor
 from extractors.torch.types import COMPLEX, ELEMENT_NBYTES, FLOATING, PACKED, canonical, component_nbytes
@@ -66,7 +67,12 @@ class Placing:
             self._spend(place.start + begin, nbytes)
             return TensorRef(name, dtype, shape, kind, nbytes, place.start + begin)
         self._spend(-1, nbytes + (storage.nbytes if place.deflated else span * itemsize))
-        view = StoredView(
+        stored = (place.start, place.stored_nbytes) if place.deflated else (place.start + begin, span * itemsize)
+        if is_row_major(view_shape, view_stride) and not (tensor.conj or tensor.neg):
+            unpacked_nbytes, skip = (storage.nbytes, begin) if place.deflated else (None, 0)
+            data: StoredArray | StoredView = StoredArray((stored,), nbytes, unpacked_nbytes, skip, swap)
+            return TensorRef(name, dtype, shape, kind, nbytes, None, data=data, stored=(stored,))
+        data = StoredView(
             start=place.start,
             stored_nbytes=place.stored_nbytes,
             nbytes=storage.nbytes,
@@ -81,8 +87,7 @@ class Placing:
             conj=tensor.conj and tensor.dtype in COMPLEX,
             neg=tensor.neg,
         )
-        stored = (place.start, place.stored_nbytes) if place.deflated else (place.start + begin, span * itemsize)
-        return TensorRef(name, dtype, shape, kind, nbytes, None, data=view, stored=(stored,))
+        return TensorRef(name, dtype, shape, kind, nbytes, None, data=data, stored=(stored,))
 
     def _extent(self, name: str, tensor: Tensor) -> tuple[int, int]:
         """``(elements, elements from the first to the last in the storage)``; stops early at absurd ones."""

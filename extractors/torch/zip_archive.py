@@ -6,12 +6,11 @@ Format: PKWARE APPNOTE.TXT, sections 4.3 (structure) and 4.5.3 (zip64). Nothing 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from extractors.torch.pickle_input import WINDOW_NBYTES, range_chunks
+from extractors.byte_streams import inflate, range_chunks
 from extractors.torch.spots import read_spots
 from trimcache.bytesource import ByteSource
 from trimcache.errors import FormatError
@@ -216,23 +215,3 @@ class ZipArchive:
         if self.entries[name].nbytes > most:
             self._fail(f"the entry {name[:80]!r} is larger than {most} bytes")
         return b"".join(self.chunks(name))
-
-
-def inflate(chunks: Iterable[bytes], nbytes: int, uri: str) -> Iterator[bytes]:
-    """Unpack a raw deflate stream of exactly ``nbytes`` bytes, a window at a time."""
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    left = nbytes
-    for chunk in chunks:
-        while chunk:
-            try:
-                out = unpacker.decompress(chunk, WINDOW_NBYTES)
-            except zlib.error as error:
-                raise FormatError(uri, "holds compressed bytes that are damaged", "download or copy it again") from error
-            left -= len(out)
-            if left < 0:
-                raise FormatError(uri, "unpacks to more bytes than its directory says", "download or copy it again")
-            if out:
-                yield out
-            chunk = unpacker.unconsumed_tail
-    if left or not unpacker.eof:
-        raise FormatError(uri, "unpacks to fewer bytes than its directory says", "download or copy it again")

@@ -9,7 +9,6 @@ import blake3
 import numpy as np
 import pytest
 import xxhash
-from contract.range_only import RangeOnlySource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from trimcache.blocks.digests import digest_algorithm
 from trimcache.blocks.engine import BUFFER_NBYTES, SEQUENTIAL_BUFFER_NBYTES, Engine, is_constant
 from trimcache.blocks.tiling import Extent
 from trimcache.tensors import Kind
+from trimcache.testing import RangeOnlySource
 
 _TRUTH = {"blake3-256": lambda data: blake3.blake3(data).digest(), "xxh3-128": lambda data: xxhash.xxh3_128(data).digest()}
 _AROUND = [0, 1, 7, BUFFER_NBYTES - 1, BUFFER_NBYTES, BUFFER_NBYTES + 1, 2 * BUFFER_NBYTES, 2 * BUFFER_NBYTES + 8]

@@ -25,8 +25,7 @@ def _tensors(module: nn.Module) -> dict[str, TensorRef]:
 
 
 def _bytes(tensor: TensorRef) -> bytes:
-    assert tensor.data is not None
-    data = bytes(tensor.data(MemoryBytes(b"")))
+    data = bytes(tensor.whole(MemoryBytes(b"")))
     assert len(data) == tensor.nbytes
     return data
 

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from contract.extractor_contract import Expected, ExtractorContract, Sample
-from contract.range_only import RangeOnlyPart
 from tiny_models import floats, safetensors_bytes, write_adapter
 
 from extractors.peft import PeftExtractor
 from trimcache.errors import FormatError, NoWeightsError
 from trimcache.tensors import Extraction, Kind
+from trimcache.testing import Expected, ExtractorContract, RangeOnlyPart, Sample
 
 _LORA = {
     "base_model.model.q.lora_A.weight": ("F32", (2, 8), floats(16, "a")),

@@ -8,12 +8,12 @@ from typing import Any
 import peft
 import pytest
 import torch
-from contract.range_only import RangeOnlyPart
 from torch_truth import truth
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from extractors.peft import PeftExtractor
 from trimcache.tensors import Extraction, Kind
+from trimcache.testing import RangeOnlyPart
 
 _TARGETS = {"target_modules": ["q_proj", "v_proj"]}
 _PROMPT = {"task_type": "CAUSAL_LM", "num_virtual_tokens": 4}
@@ -54,10 +54,7 @@ def _extracted(folder: Path, name: str) -> tuple[Extraction, dict[str, tuple[str
     with part.open(name) as source:
         found = PeftExtractor().extract(source, part)
     with part.open(name) as source:
-        return found, {
-            t.name: (t.dtype, t.shape, bytes(t.data(source)) if t.data is not None else source.read_at(t.offset or 0, t.nbytes))
-            for t in found.tensors
-        }
+        return found, {t.name: (t.dtype, t.shape, bytes(t.whole(source))) for t in found.tensors}
 
 
 @pytest.mark.filterwarnings("ignore")

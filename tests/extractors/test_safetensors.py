@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.extractor_contract import Expected, ExtractorContract, Sample
-from contract.range_only import RangeOnlyPart
 from tiny_models import floats, safetensors_bytes, with_header
 
 from extractors.safetensors import SafetensorsExtractor
 from trimcache.tensors import Kind
+from trimcache.testing import Expected, ExtractorContract, RangeOnlyPart, Sample
 
 _ODD = {
     "scalar": ("F64", (), bytes(range(8))),

@@ -7,13 +7,13 @@ from math import prod
 import numpy as np
 import pytest
 import safetensors
-from contract.range_only import RangeOnlyPart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extractors.safetensors import SafetensorsExtractor
 from trimcache.dtypes import DTYPE_BITS, SAFETENSORS_DTYPES
 from trimcache.errors import FormatError
+from trimcache.testing import RangeOnlyPart
 
 # By the names that the reference takes; types below a byte are left to hand-made files.
 _WHOLE_BYTES = {

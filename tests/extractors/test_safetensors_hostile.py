@@ -6,11 +6,11 @@ import json
 import struct
 
 import pytest
-from contract.range_only import RangeOnlyPart
 from tiny_models import safetensors_bytes, with_header
 
 from extractors.safetensors import SafetensorsExtractor
 from trimcache.errors import FormatError
+from trimcache.testing import RangeOnlyPart
 
 
 def _tensor(begin: object = 0, end: object = 4, shape: object = (1,), dtype: object = "F32") -> dict[str, object]:

@@ -10,7 +10,7 @@ from trimcache.errors import NoWeightsError, SourceUnreadableError
 from trimcache.sources.copies import variants_of
 from trimcache.sources.weights import missing_shards, weight_format, without_shard
 
-READABLE = (".bin", ".ckpt", ".gguf", ".npz", ".onnx", ".pt", ".pth", ".safetensors")
+READABLE = (".bin", ".ckpt", ".gguf", ".jit", ".npz", ".onnx", ".pt", ".pth", ".pth.tar", ".safetensors")
 
 
 def _variants(*paths: str, weights: str = "preferred", readable: tuple[str, ...] = READABLE, **options: bool) -> dict[str, list[str]]:
@@ -47,6 +47,12 @@ def _preferred(*paths: str, **options: bool) -> list[str]:
         (["model.safetensors"], ["model-00001-of-00002.fp16.safetensors", "model-00002-of-00002.fp16.safetensors"]),
         (["model.bin"], ["model.fp16.safetensors"]),
         (["x.safetensors"], ["x.pt", "x.jit", "x.pth.tar"]),
+        (["model.safetensors"], ["model.jit"]),
+        (["pytorch_model.bin"], ["model.jit", "model.pth.tar", "model.pt"]),
+        (["model.pth.tar"], ["model.jit"]),
+        (["x.PTH.TAR"], ["x.jit"]),
+        (["pytorch_model.bin"], ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"]),
+        (["model.safetensors"], ["pytorch_model.safetensors", "consolidated.00.pth.tar"]),
         (["v1.safetensors"], ["v1.ckpt", "v1-fp16.safetensors"]),
         (["model.safetensors"], ["model-Q4_K_M.gguf", "gguf/model-Q8_0.gguf"]),
         (["onnx/model.onnx", "onnx/model.onnx_data"], ["onnx/model_fp16.onnx", "onnx/model_fp16.onnx_data", "onnx/model_q4f16.onnx"]),
@@ -213,3 +219,20 @@ def test_every_variant_holds_every_other_file_and_some_weights(paths: list[str],
         assert list(variant.paths) == sorted(set(variant.paths))
         stems = {without_shard(path) for path in variant.paths}
         assert {path for path in paths if without_shard(path) in stems} == set(variant.paths), "shards stay together"
+
+
+def test_torch_files_of_one_stem_are_variants_of_their_own() -> None:
+    found = _variants("config.json", "model.jit", "pytorch_model.bin", "model.pth.tar", "weights.jit", weights="all")
+    assert found == {
+        "": ["config.json", "pytorch_model.bin"],
+        "torch-jit": ["config.json", "model.jit"],
+        "torch-pth.tar": ["config.json", "model.pth.tar"],
+        "torch-weights.jit": ["config.json", "weights.jit"],
+    }
+    # The complete copy, be it the less usual one.
+    assert _preferred("config.json", "pytorch_model-00001-of-00002.bin", "model.jit") == ["config.json", "model.jit"]
+
+
+def test_training_state_in_tar_named_files_holds_no_weights() -> None:
+    assert weight_format("optimizer.pth.tar") is None
+    assert weight_format("checkpoint.pth.tar") == "torch"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from contract.range_only import RangeOnlyPart
 
 from trimcache.sources.describe import describe
+from trimcache.testing import RangeOnlyPart
 
 
 def _of(**files: bytes) -> tuple[str | None, str | None]:

@@ -84,6 +84,13 @@ class Engine:
             _settle(future for future in pending if future is not None)
         return [hashed for run in results for hashed in run]
 
+    def hash_pieces(self, pieces: Iterable[memoryview], itemsize: int) -> Hashed:
+        """Hash bytes that come in pieces of whole elements, wherever they come from."""
+        stream = _Stream(self.algorithm.new(), (), itemsize)
+        for piece in pieces:
+            stream.update(piece)
+        return stream.finish()
+
     def _in_file_order(self, source: ByteSource, runs: Sequence[Sequence[Extent]], executor: Executor) -> list[Hashed]:
         """Read here, hash in the executor, never more than a few buffers ahead of the slowest hash."""
         results: list[list[Hashed] | Future[list[Hashed]]] = []
@@ -174,7 +181,7 @@ class _Stream:
             self._constant = head == self._element and is_constant(data, self._itemsize)
 
     def finish(self) -> Hashed:
-        return Hashed(self._hasher.digest(), self._constant, _finish(self._pieces))
+        return Hashed(self._hasher.digest(), self._constant and self._element != b"", _finish(self._pieces))
 
 
 def _finish(pieces: tuple[Pieces | None, ...]) -> tuple[PieceList | None, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from trimcache.blocks.digests import digest_algorithm
-from trimcache.blocks.engine import Cutter, Engine, Hashed, is_constant
+from trimcache.blocks.engine import Cutter, Engine, Hashed
 from trimcache.blocks.granularity import blocks_at, cutter_for
 from trimcache.blocks.tiling import Extent, tile
 from trimcache.bytesource import Buffers, ByteSource, LocalFile, MemoryBytes
@@ -79,7 +79,7 @@ def _scan_object(spec: PartSpec, hashing: _Hashing) -> PartRecord:
     tensors = extractor.extract_object(spec.obj).tensors
     nowhere = MemoryBytes(b"", uri=spec.uri)  # tensors held in memory read nothing
     segments = {
-        t.offset: (t.offset, t.nbytes, partial(t.data, nowhere))
+        t.offset: (t.offset, t.nbytes, partial(t.whole, nowhere))
         for t in tensors
         if t.nbytes and t.offset is not None and t.data is not None
     }
@@ -204,6 +204,4 @@ class _Hashing:
         if tensor.offset is not None:
             [result] = Engine(algorithm).hash_extents(source, [tensor_extent(tensor, tensor.offset)])
             return result
-        assert tensor.data is not None, "a tensor without an offset brings its bytes"
-        data = tensor.data(source)
-        return Hashed(algorithm.of(data), is_constant(data, itemsize(tensor.dtype)))
+        return self.engine.hash_pieces(tensor.pieces(source), itemsize(tensor.dtype))

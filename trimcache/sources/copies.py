@@ -7,7 +7,8 @@
    Flax or Rust file, a ``consolidated.*`` file and a ``.gguf`` file is a copy of all weights of its component, whatever its stem.
 3. A part holds, for each component and stem, the copy that is best in this order: one that an installed extractor reads; one of which no
    shard is missing; one in the folder itself; one that is torch-like (safetensors, torch), then GGUF, ONNX, ...; one in full precision
-   (``.fp16`` and ``-non_ema`` come after); safetensors before torch. That is what the libraries load when nothing else is asked for.
+   (``.fp16`` and ``-non_ema`` come after); safetensors before torch; of several torch files ``.bin``, ``.pt``, ``.pth``, ``.ckpt``,
+   ``.pth.tar``, ``.jit``. That is what the libraries load when nothing else is asked for.
 4. GGUF files are quantizations, so where they are the best each is a variant, ``name#stem``; split files are one.
 5. With ``weights="all"`` every further readable copy is a variant too, ``name#torch``, ``name#onnx-fp16``, ``name#original``: in a
    component that does not have that copy, the best one stands in.
@@ -19,7 +20,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from trimcache.errors import NoWeightsError, SourceError, SourceUnreadableError
-from trimcache.sources.weights import WeightFile, classify, is_readable, missing_shards, weight_format, without_shard
+from trimcache.sources.weights import (
+    OTHER_FAMILY,
+    WeightFile,
+    classify,
+    ending,
+    is_readable,
+    missing_shards,
+    n_shards,
+    weight_format,
+    without_shard,
+)
 
 WEIGHTS = ("preferred", "all")
 
@@ -155,7 +166,43 @@ def variants_of(
     ]
 
 
+# torch files, best first: what the libraries write, what people write, then what needs more than weights (code) to be read.
+_ENDINGS = ("bin", "pt", "pth", "ckpt", "pt.tar", "pth.tar", "jit")
+
+
 def _told_apart(files: _Files) -> _Files:
+    """Copies that their names alone would make one: each gets a label of its own."""
+    return _same_format(_quantizations(files))
+
+
+def _same_format(files: _Files) -> _Files:
+    """Of one stem in one format (``pytorch_model.bin``, ``model.jit``), all but the first are called by their ending or name."""
+    groups: dict[tuple[str, str, str], dict[tuple[str, int], list[str]]] = {}
+    for path, weight in files:
+        # What a format that is not known here writes under one stem may be halves of one model.
+        if weight.component is not None and weight.stem and weight.family != OTHER_FAMILY:
+            same = groups.setdefault((weight.component, weight.stem, weight.copy), {})
+            same.setdefault((without_shard(path), n_shards(path)), []).append(path)
+    taken: dict[str, tuple[str, int]] = {}
+    for (_, _, copy), named in groups.items():
+        labels = {copy}
+        for place, paths in enumerate(sorted(named.values(), key=_preference) if len(named) > 1 else ()):
+            by_ending, by_name = f"{copy}-{ending(paths[0])}", f"{copy}-{paths[0].rpartition('/')[2]}"
+            label = copy if not place else by_name if by_ending in labels else by_ending
+            labels.add(label)
+            taken |= dict.fromkeys(paths, (label, place))
+    return [
+        (path, replace(weight, copy=taken[path][0], rank=(*weight.rank[:-1], taken[path][1])) if path in taken else weight)
+        for path, weight in files
+    ]
+
+
+def _preference(paths: list[str]) -> tuple[object, ...]:
+    what = ending(paths[0])
+    return bool(missing_shards(paths)), _ENDINGS.index(what) if what in _ENDINGS else len(_ENDINGS), n_shards(paths[0]), paths
+
+
+def _quantizations(files: _Files) -> _Files:
     """Quantizations of one name in different folders are called by their paths."""
     named: dict[str, set[str]] = {}
     for path, weight in files:

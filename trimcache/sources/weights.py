@@ -38,7 +38,7 @@ COPY_FOLDERS = frozenset({"onnx", "openvino", "original", "coreml", "tensorrt", 
 
 # Files ending like weights that hold none, or hold the state of a training run (names used by transformers' Trainer and accelerate).
 _TRAINING_STATE = re.compile(
-    r"(?:^|/)(?:optimizer[^/]*|scheduler[^/]*|scaler[^/]*|rng_state[^/]*|random_states[^/]*)\.(?:pt|pth|bin|safetensors)$"
+    r"(?:^|/)(?:optimizer[^/]*|scheduler[^/]*|scaler[^/]*|rng_state[^/]*|random_states[^/]*)\.(?:pth?(?:\.tar)?|bin|safetensors)$"
     r"|(?:^|/)training_args\.bin$|(?:^|/)(?:global_step\d+|runs|events\.out\.tfevents[^/]*)(?:/|$)"
 )
 
@@ -55,8 +55,9 @@ _CANONICAL = re.compile(
 _NAMED_PRECISION = re.compile(rf"(?P<stem>.+)[._-](?P<precision>{_PRECISION})")
 _ONNX_PRECISION = re.compile(r"_(fp32|fp16|bf16|half|q?u?int8\w*|q4f16|q[48]\w*|bnb4|quantized|O[1-4])$", re.IGNORECASE)
 _OPENVINO_PRECISION = re.compile(r"_(q?u?int[48]\w*|fp16|quantized)$", re.IGNORECASE)
+_TAR = re.compile(r"\.tar$", re.IGNORECASE)
 # The weights again as their authors' own code wants them.
-_ORIGINAL = re.compile(r"(?:^|/)(consolidated|open_clip)(?:[._-][^/]*)?\.(?:safetensors|pth|pt|bin)$")
+_ORIGINAL = re.compile(r"(?:^|/)(consolidated|open_clip)(?:[._-][^/]*)?\.(?:safetensors|pth?(?:\.tar)?|bin)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,14 @@ class WeightFile:
         component: the folder whose weights it holds, "" for that of the part; None: it holds the whole model.
         stem: which weights of the component: files that differ in it are no copies of each other; "" = all of them.
         copy: which copy: ``safetensors``, ``torch-fp16``, ``onnx``, ``original``, the stem of a GGUF file.
-        rank: smaller is preferred.
+        rank: smaller is preferred; the last number tells apart what is equal otherwise.
     """
 
     family: str
     component: str | None
     stem: str
     copy: str
-    rank: tuple[bool, int, bool, str, int]
+    rank: tuple[bool, int, bool, str, int, int]
 
 
 def is_training_state(path: str) -> bool:
@@ -114,6 +115,12 @@ def without_shard(path: str) -> str:
     return _SHARD.sub("", path)
 
 
+def n_shards(path: str) -> int:
+    """Of how many files ``path`` says that it is one; 0 if it says nothing."""
+    shard = _SHARD.search(path)
+    return int(shard[2]) if shard is not None else 0
+
+
 def missing_shards(paths: list[str]) -> list[str]:
     """Names of the shards that ``paths`` count on (``-00002-of-00003``) and do not hold."""
     numbers: dict[tuple[str, str], set[int]] = {}
@@ -131,6 +138,12 @@ def missing_shards(paths: list[str]) -> list[str]:
     return missing
 
 
+def ending(path: str) -> str:
+    """The ending of a weight file, ``.pth.tar`` as one, in lower case and without its first dot."""
+    name = path.lower().rpartition("/")[2]
+    return f"{name.removesuffix('.tar').rpartition('.')[2]}.tar" if name.endswith(".tar") else name.rpartition(".")[2]
+
+
 def classify(path: str, family: str, *, pipeline: bool = False) -> WeightFile:
     """What a weight file's path, relative to its part, says of it.
 
@@ -146,7 +159,7 @@ def classify(path: str, family: str, *, pipeline: bool = False) -> WeightFile:
     base = (
         re.sub(r"\.onnx(?:[._]data(?:_\d+)?)?$", "", base, flags=re.IGNORECASE)
         if family == "onnx"
-        else base.removesuffix(".tar").rpartition(".")[0]
+        else _TAR.sub("", base).rpartition(".")[0]
     )
     if family == "gguf":
         return WeightFile(family, None, "", base, _rank(family, "", copy=False))
@@ -179,7 +192,7 @@ def _copy(family: str, precision: str) -> str:
     return f"{family}-{precision}" if precision else family
 
 
-def _rank(family: str, precision: str, *, copy: bool) -> tuple[bool, int, bool, str, int]:
+def _rank(family: str, precision: str, *, copy: bool) -> tuple[bool, int, bool, str, int, int]:
     """What libraries load when nothing else is asked for comes first: the folder's own weights, in full precision, then by format."""
     order = _ORDER.get(family, len(_ORDER))
-    return copy, 0 if order <= 1 else order, bool(precision), precision, order
+    return copy, 0 if order <= 1 else order, bool(precision), precision, order, 0

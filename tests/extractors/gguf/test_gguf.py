@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from contract.extractor_contract import Expected, ExtractorContract, Sample
-from contract.range_only import RangeOnlyPart
 from tiny_gguf import ARRAY, BOOL, F32, F64, I8, I16, I32, I64, STRING, U8, U16, U32, U64, entry, gguf_bytes, header, info
 from tiny_models import floats
 
 from extractors.gguf import GgufExtractor
 from trimcache.tensors import Kind
+from trimcache.testing import Expected, ExtractorContract, RangeOnlyPart, Sample
 
 _ODD = {
     "token_embd.weight": (2, (64, 3), floats(27)),

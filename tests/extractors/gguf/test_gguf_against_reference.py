@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract.range_only import RangeOnlyPart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_gguf import gguf_bytes
@@ -18,6 +17,7 @@ from extractors.gguf.quantization import ELEMENT_TYPES
 from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction
+from trimcache.testing import RangeOnlyPart
 
 gguf = pytest.importorskip("gguf")
 
@@ -32,7 +32,7 @@ def _extract(raw: bytes) -> tuple[Extraction, dict[str, bytes]]:
         contents = {}
         for tensor in extraction.tensors:
             assert tensor.data is not None or tensor.offset is not None
-            data = tensor.data(source) if tensor.data is not None else source.read_at(tensor.offset or 0, tensor.nbytes)
+            data = tensor.whole(source)
             contents[tensor.name] = bytes(data)
     return extraction, contents
 

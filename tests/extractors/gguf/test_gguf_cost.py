@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from contract.range_only import RangeOnlyPart
 from tiny_gguf import ARRAY, F32, I32, STRING, header, info, string
 
 from extractors.gguf import GgufExtractor
+from trimcache.testing import RangeOnlyPart
 
 _N_TOKENS = 150_000
 _N_TENSORS = 400

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from contract.extractor_contract import check_message
-from contract.range_only import RangeOnlyPart
 from tiny_gguf import ARRAY, F32, STRING, U8, U16, U32, entry, gguf_bytes, header, info, string
 
 from extractors.gguf import GgufExtractor
 from trimcache.errors import FormatError
+from trimcache.testing import RangeOnlyPart, check_message
 
 
 def _raw_entry(key: str, value_type: int, rest: bytes) -> bytes:

@@ -6,8 +6,6 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.extractor_contract import Expected, ExtractorContract, Sample
-from contract.range_only import RangeOnlyPart
 from tiny_models import floats
 from tiny_onnx import (
     FLOAT,
@@ -28,6 +26,7 @@ from tiny_onnx import (
 
 from extractors.onnx import OnnxExtractor
 from trimcache.tensors import Kind
+from trimcache.testing import Expected, ExtractorContract, RangeOnlyPart, Sample
 
 _INITIALIZERS = [
     tensor("raw", FLOAT, (8, 8), floats(64)),

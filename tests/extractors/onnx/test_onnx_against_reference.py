@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contract.range_only import RangeOnlyPart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from extractors.onnx import OnnxExtractor
 from extractors.onnx.element_types import ELEMENT_TYPES
 from trimcache.dtypes import DTYPE_BITS
 from trimcache.errors import FormatError
+from trimcache.testing import RangeOnlyPart
 
 onnx = pytest.importorskip("onnx")
 DecodeError = pytest.importorskip("google.protobuf.message").DecodeError
@@ -40,7 +40,7 @@ def _ours(name: str, files: Mapping[str, bytes]) -> dict[str, tuple[str, tuple[i
     contents = {}
     for tensor in tensors:
         with part.open(tensor.file or name) as source:
-            data = tensor.data(source) if tensor.data is not None else source.read_at(tensor.offset or 0, tensor.nbytes)
+            data = tensor.whole(source)
         contents[tensor.name] = (tensor.dtype, tensor.shape, bytes(data))
     return contents
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from contract.range_only import RangeOnlyPart
 from tiny_onnx import FLOAT, field, graph, model, node, tensor
 
 from extractors.onnx import OnnxExtractor
+from trimcache.testing import RangeOnlyPart
 
 
 @pytest.mark.parametrize(("n_tensors", "n_elements"), [(1, 4 << 20), (300, 16_384), (3_000, 700), (20_000, 100), (30_000, 8)])

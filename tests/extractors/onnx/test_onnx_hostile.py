@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from contract.extractor_contract import check_message
-from contract.range_only import RangeOnlyPart
 from tiny_onnx import FLOAT, INT64, attribute, external, field, graph, model, node, packed_varints, tensor, varint
 
 from extractors.onnx import OnnxExtractor
 from trimcache.errors import FormatError
+from trimcache.testing import RangeOnlyPart, check_message
 
 
 def _with(*initializers: bytes) -> bytes:
@@ -138,7 +137,6 @@ def test_broken_integers_are_found_when_they_are_read(payload: bytes, n: int, ma
     part = RangeOnlyPart({"bad.onnx": _with(tensor("w", INT64, (n,), None, field(7, payload)))})
     with part.open("bad.onnx") as source:
         [found] = OnnxExtractor().extract(source, part).tensors
-        assert found.data is not None
         with pytest.raises(FormatError, match=match) as caught:
-            found.data(source)
+            found.whole(source)
     check_message(caught.value, part)

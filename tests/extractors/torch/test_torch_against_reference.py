@@ -12,13 +12,13 @@ import pytest
 import safetensors.torch
 import torch
 from blake3 import blake3
-from contract.range_only import RangeOnlyPart
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch_truth import OLD_FORMAT, contents, extract, saved, truth
 
 from extractors.safetensors import SafetensorsExtractor
+from trimcache.testing import RangeOnlyPart
 
 warnings.filterwarnings("ignore", category=UserWarning)
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contract.extractor_contract import Expected, ExtractorContract, Sample
-from contract.range_only import RangeOnlyPart
 from torch_truth import OLD_FORMAT, saved, truth
 
 from extractors.torch import TorchExtractor
 from trimcache.errors import FormatError, NoWeightsError
 from trimcache.tensors import Extraction, Kind
+from trimcache.testing import Expected, ExtractorContract, RangeOnlyPart, Sample
 
 
 def _ordinary() -> dict[str, Any]:

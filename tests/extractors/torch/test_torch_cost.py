@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from contract.range_only import RangeOnlyPart
 from tiny_torch import archive, pickled, storage, table, tensor
 from torch_truth import OLD_FORMAT, saved
 
 from extractors.torch import TorchExtractor
 from trimcache.bytesource import MemoryBytes
+from trimcache.testing import RangeOnlyPart
 
 
 def _asked(data: bytes) -> tuple[int, int, int]:
@@ -62,7 +62,7 @@ class NoFiles:
     def names(self): return ()
 with LocalFile(sys.argv[1]) as source:
     [tensor] = TorchExtractor().extract(source, NoFiles()).tensors
-    data = tensor.data(source)
+    data = tensor.whole(source)
     assert len(data) == tensor.nbytes == 400 << 20
     assert bytes(data[:8]) == bytes(8) and data[-1] == 0
 status = open("/proc/self/status").read()

@@ -1,21 +1,12 @@
-"""What every extractor promises, as tests. Subclass :class:`ExtractorContract` to check a format of your own.
-
-    from contract.extractor_contract import Expected, ExtractorContract, Sample
-
-    class TestMyFormat(ExtractorContract):
-        def make_extractor(self):
-            return MyExtractor()
-
-        def write_valid(self, folder):
-            (folder / "small.my").write_bytes(...)
-            return [Sample(folder / "small.my", {"layer.weight": Expected("float32", (2, 3), b"...")})]
+"""What every extractor promises, as tests. Subclass :class:`ExtractorContract` to check a format of your own; give it the two hooks
+:meth:`~ExtractorContract.make_extractor` and :meth:`~ExtractorContract.write_valid`.
 
 Each :class:`Sample` names one weight file and the tensors that it must yield: canonical dtype, shape and the canonical (little-endian,
 row-major) bytes. All files in the folder of the weight file form the part, so neighbours (configurations, external data, shards) are
 simply written beside it; give samples sub-folders if they must not see each other. Write a few small samples (some kB) that differ: one
 ordinary, one with the oddities of the format (empty and 0-d tensors, ties, padding, other layouts).
 
-What is checked, always through sources that have no path and count what is read (:mod:`contract.range_only`):
+What is checked, always through sources that have no path and count what is read (:mod:`trimcache.testing.range_only`):
 
 - names, dtypes, shapes and bytes are the expected ones, names are unique, and extracting twice gives the same;
 - the extents of every file add up to the file, and the file rebuilt from them is identical;
@@ -39,12 +30,12 @@ from math import prod
 from pathlib import Path
 
 import pytest
-from contract.range_only import RangeOnlyPart, UnreadablePart, uri_of
 
 from trimcache.blocks.tiling import Extent, tile
 from trimcache.dtypes import dense_nbytes
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, Extractor, Kind, TensorRef
+from trimcache.testing.range_only import RangeOnlyPart, UnreadablePart, uri_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +283,6 @@ def _ranges(extraction: Extraction, path: str, name: str) -> Iterator[Extent]:
 
 def canonical_bytes(tensor: TensorRef, name: str, part: RangeOnlyPart) -> bytes:
     """The little-endian, row-major bytes of ``tensor``."""
-    if tensor.offset is not None:
-        return part.open(tensor.file or name).read_at(tensor.offset, tensor.nbytes)
-    assert tensor.data is not None
-    data = bytes(tensor.data(part.open(tensor.file or name)))
+    data = b"".join(tensor.pieces(part.open(tensor.file or name)))
     assert len(data) == tensor.nbytes
     return data
