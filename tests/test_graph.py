@@ -271,9 +271,9 @@ def test_millions_of_incidences_take_seconds():
     own = rng.random((n, 20)) > 0.8
     blocks = np.where(own, 40_000 + np.arange(n)[:, None] * 20 + np.arange(20), np.arange(n)[:, None] // 100 * 20 + np.arange(20))
     _, blocks = np.unique(blocks, return_inverse=True)
-    begin = time.perf_counter()
+    begin = time.process_time()
     graph = ModelBlockGraph.from_incidence(
         [str(i) for i in range(n)], np.repeat(np.arange(n), 20), blocks.ravel(), np.ones(blocks.max() + 1, np.int64), None
     )
     assert graph.atoms().n_atoms < graph.n_blocks
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10

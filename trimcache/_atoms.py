@@ -12,7 +12,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Atoms", "build_atoms", "mix64", "set_hashes", "sorted_unique", "transpose"]
+from trimcache._graph_slices import row_slices, slices
+
+__all__ = ["Atoms", "build_atoms", "count_each", "mix64", "set_hashes", "sorted_unique", "transpose"]
 
 T = TypeVar("T", bound=np.generic)
 
@@ -46,13 +48,32 @@ class Atoms:
 
 def transpose(indptr: NDArray[np.int64], indices: NDArray[np.int32], n_columns: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The transposed CSR pattern: ``indptr`` int64[n_columns+1] and ascending row ``indices`` int32[nnz]."""
-    # One sort of machine words, column above row, is many times faster than a stable argsort.
-    entries = indices.astype(np.int64) << 32
-    entries |= np.repeat(np.arange(indptr.size - 1, dtype=np.int64), np.diff(indptr))
-    entries.sort()
     ends = np.zeros(n_columns + 1, dtype=np.int64)
-    np.cumsum(np.bincount(indices, minlength=n_columns), out=ends[1:])
-    return _read_only(ends), _read_only(entries.astype(np.int32))  # the low half is the row
+    np.cumsum(count_each(indices, n_columns), out=ends[1:])
+    free = ends[:-1].copy()  # where the next row of each column goes
+    rows = np.empty(indices.size, dtype=np.int32)
+    for first, end in row_slices(indptr):
+        # One sort of machine words, column above row, is many times faster than a stable argsort.
+        entries = indices[indptr[first] : indptr[end]].astype(np.int64) << 32
+        entries |= np.repeat(np.arange(first, end, dtype=np.int64), np.diff(indptr[first : end + 1]))
+        entries.sort()
+        column = entries >> 32
+        begins = np.flatnonzero(np.diff(column, prepend=-1))
+        counts = np.diff(begins, append=column.size)
+        columns = column[begins]
+        place = np.repeat(free[columns] - begins, counts)
+        place += np.arange(column.size)
+        rows[place] = entries.astype(np.int32)  # the low half is the row
+        free[columns] += counts
+    return _read_only(ends), _read_only(rows)
+
+
+def count_each(values: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    """int64[n]: how often each of ``0..n-1`` occurs; unlike bincount, without a wider copy of ``values``."""
+    counts = np.zeros(n, dtype=np.int64)
+    for piece in slices(values.size):
+        np.add.at(counts, values[piece].astype(np.intp), 1)
+    return counts
 
 
 def sorted_unique(values: NDArray[T]) -> NDArray[T]:
@@ -95,40 +116,74 @@ def build_atoms(
 ) -> Atoms:
     """Group blocks by the set of models that hold them.
 
-    Blocks are grouped by a hash of that set, then every block's set is compared with its group's first one, element
-    by element; in the (practically impossible) case of a collision another hash is tried. So the result is exact.
+    Neighbours of one set are joined first, by comparing them; the runs that are left are grouped by a hash of the set,
+    then every run's set is compared with its group's first one, element by element; in the (practically impossible)
+    case of a collision another hash is tried. So the result is exact.
     """
     holders_ptr, holders = transposed
-    degree = np.diff(holders_ptr)
     n_blocks = block_bytes.size
     if n_blocks == 0:
         empty = np.zeros(0, dtype=np.int64)
         nothing = np.zeros(0, dtype=np.int32)
         return Atoms(empty, nothing, indptr, nothing, empty)
-    entry_block = np.repeat(np.arange(n_blocks), degree)
-    within = np.arange(holders.size) - holders_ptr[entry_block]
-    seed = 0
-    while True:
-        hashes = set_hashes(holders_ptr, holders, seed)
-        first, group = _first_seen(hashes, degree)
-        leader = first[group]
-        same = bool((degree == degree[leader]).all())
-        if same and bool((holders == holders[holders_ptr[leader[entry_block]] + within]).all()):
-            break
-        seed += 1
-    atom_bytes = np.zeros(first.size, dtype=np.int64)
-    np.add.at(atom_bytes, group, block_bytes)
+    begins = _runs(holders_ptr, holders)
+    run_ptr, run_holders = _rows(holders_ptr, holders, begins)
+    first_run, group = _groups(run_ptr, run_holders)
+    atom_bytes = np.zeros(first_run.size, dtype=np.int64)
+    np.add.at(atom_bytes, group, np.add.reduceat(block_bytes, begins))
+    atom_of_block = np.repeat(group.astype(np.int32), np.diff(begins, append=n_blocks))
     # A model holds an atom exactly when it holds the atom's first block; groups are numbered in that block's order,
     # so keeping the leaders' entries of each (ascending) row keeps rows ascending.
-    keep = leader[indices] == indices
-    counts = np.concatenate(([0], np.cumsum(keep)))
+    leads = np.zeros(n_blocks, dtype=bool)
+    leads[begins[first_run]] = True
+    kept = [piece.start + np.flatnonzero(leads[indices[piece]]) for piece in slices(indices.size)]
+    keep = np.concatenate(kept)
     return Atoms(
         _read_only(atom_bytes),
-        _read_only(group.astype(np.int32)),
-        _read_only(counts[indptr]),
-        _read_only(group[indices[keep]].astype(np.int32)),
-        _read_only(degree[first]),
+        _read_only(atom_of_block),
+        _read_only(np.searchsorted(keep, indptr).astype(np.int64)),
+        _read_only(atom_of_block[indices[keep]]),
+        _read_only(np.diff(run_ptr)[first_run]),
     )
+
+
+def _runs(holders_ptr: NDArray[np.int64], holders: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The blocks that are the first or are not held by exactly the models that hold the block before them."""
+    begins = [np.zeros(1, dtype=np.int64)]
+    for first, end in row_slices(holders_ptr[1:]):  # of the blocks from the second on
+        degree = np.diff(holders_ptr[first : end + 2])
+        before, degree = degree[:-1], degree[1:]
+        start, stop = holders_ptr[first + 1], holders_ptr[end + 1]
+        # Where the degrees agree, the entry that far back belongs to the block before.
+        other = holders[start:stop] != holders[np.arange(start, stop) - np.repeat(degree, degree)]
+        begin = (degree != before) | np.logical_or.reduceat(other, holders_ptr[first + 1 : end + 1] - start)
+        begins.append(first + 1 + np.flatnonzero(begin))
+    return np.concatenate(begins)
+
+
+def _rows(indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The CSR pattern of some ``rows`` of another."""
+    starts = indptr[rows]
+    counts = indptr[rows + 1] - starts
+    ends = np.concatenate(([0], np.cumsum(counts)))
+    place = np.repeat(starts - ends[:-1], counts)
+    place += np.arange(place.size)
+    return ends, indices[place]
+
+
+def _groups(indptr: NDArray[np.int64], indices: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups of equal rows, none of them empty, numbered by first member: ``first`` [G] and ``group`` of each row."""
+    degree = np.diff(indptr)
+    row_of_entry = np.repeat(np.arange(degree.size), degree)
+    within = np.arange(indices.size) - indptr[row_of_entry]
+    seed = 0
+    while True:
+        first, group = _first_seen(set_hashes(indptr, indices, seed), degree)
+        leader = first[group]
+        same = bool((degree == degree[leader]).all())
+        if same and bool((indices == indices[indptr[leader[row_of_entry]] + within]).all()):
+            return first, group
+        seed += 1
 
 
 def _first_seen(hashes: NDArray[np.uint64], degree: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trimcache._graph_slices import row_slices, slices
 from trimcache.errors import GraphError
 
 if TYPE_CHECKING:
@@ -55,8 +56,12 @@ def frozen(values: Any, dtype: type[np.generic], what: str, ndim: int = 1) -> An
 
 
 def check_sum(sizes: NDArray[np.int64], what: str) -> None:
+    refuse_beyond(sum(float(sizes[piece].astype(np.float64).sum()) for piece in slices(sizes.size)), what)
+
+
+def refuse_beyond(total: float, what: str) -> None:
     # A float sum is within a part in 2**20 of the true one at any length; far enough from 2**63 it decides.
-    if float(sizes.astype(np.float64).sum()) > 2.0**62:
+    if total > 2.0**62:
         raise GraphError(SUBJECT, f"{what} add up beyond 2**62 bytes", "check the sizes")
 
 
@@ -81,15 +86,21 @@ def validate(graph: ModelBlockGraph) -> None:
     indices = graph.indices
     if indices.size and (indices.min() < 0 or indices.max() >= n_blocks):
         raise GraphError(SUBJECT, f"a model refers to a block outside 0..{n_blocks - 1}", fix)
-    rising = np.ones(indices.size, dtype=bool)
-    rising[1:] = indices[1:] > indices[:-1]
-    rising[graph.indptr[:-1][graph.indptr[:-1] < indices.size]] = True
-    if not rising.all():
-        raise GraphError(SUBJECT, "a model's blocks are not ascending and unique", "use from_incidence")
-    counts = np.bincount(indices, minlength=n_blocks)
-    if n_blocks and counts.min() == 0:
-        raise GraphError(f"block {int(counts.argmin())}", "belongs to no model", "leave it out")
-    check_sum(graph.block_bytes[indices], "the sizes of all models' blocks")
+    held = np.zeros(n_blocks, dtype=bool)
+    all_bytes = 0.0
+    for first, end in row_slices(graph.indptr):
+        row_ends = graph.indptr[first:end] - graph.indptr[first]
+        blocks = indices[graph.indptr[first] : graph.indptr[end]]
+        rising = np.ones(blocks.size, dtype=bool)
+        rising[1:] = blocks[1:] > blocks[:-1]
+        rising[row_ends[row_ends < blocks.size]] = True
+        if not rising.all():
+            raise GraphError(SUBJECT, "a model's blocks are not ascending and unique", "use from_incidence")
+        held[blocks] = True
+        all_bytes += float(graph.block_bytes[blocks].astype(np.float64).sum())
+    if not held.all():
+        raise GraphError(f"block {int(held.argmin())}", "belongs to no model", "leave it out")
+    refuse_beyond(all_bytes, "the sizes of all models' blocks")
     if graph.popularity is not None:
         if graph.popularity.size != n_models:
             raise GraphError(SUBJECT, f"{n_models} models but {graph.popularity.size} popularities", fix)
@@ -105,7 +116,8 @@ def validate(graph: ModelBlockGraph) -> None:
 def has_repeated_rows(rows: NDArray[np.uint8]) -> bool:
     """Whether two rows of uint8[n, w] are equal. Machine words sort many times faster than rows, and nearly always decide."""
     if rows.shape[1] >= 8:
-        words = np.sort(np.ascontiguousarray(rows[:, :8]).view(np.uint64).reshape(-1))
+        words = rows[:, :8].copy().view(np.uint64).reshape(-1)
+        words.sort()
         if not bool((words[1:] == words[:-1]).any()):
             return False
     ids = np.sort(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").reshape(-1))

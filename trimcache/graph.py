@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trimcache._atoms import Atoms, build_atoms, set_hashes, sorted_unique, transpose
+from trimcache._atoms import Atoms, build_atoms, count_each, set_hashes, sorted_unique, transpose
 from trimcache._graph_rules import SUBJECT, as_int64, check_sum, frozen, validate
 from trimcache.errors import GraphError
 
@@ -256,7 +256,7 @@ class ModelBlockGraph:
 
     def holders(self) -> NDArray[np.int64]:
         """int64[J]: how many models hold each block."""
-        return np.diff(self.transposed()[0])
+        return self._holders
 
     def transposed(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """CSR blocks -> models: ``indptr`` int64[J+1] and ascending ``indices`` int32[nnz]."""
@@ -329,6 +329,12 @@ class ModelBlockGraph:
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.model_names)}
+
+    @cached_property
+    def _holders(self) -> NDArray[np.int64]:
+        counts = np.diff(self._transposed[0]) if "_transposed" in self.__dict__ else count_each(self.indices, self.n_blocks)
+        counts.flags.writeable = False
+        return counts
 
     @cached_property
     def _transposed(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -10,49 +10,33 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import fetch_weights
-import numpy as np
 import pytest
-from contract.extractor_contract import Expected, ExtractorContract, Sample
-from contract.range_only import RangeOnlyPart
 
 import trimcache
 from trimcache import extraction
 from trimcache.scanning.inspection import inspect
 from trimcache.sources.resolve import resolve
-from trimcache.tensors import Kind, path_of
+from trimcache.tensors import path_of
+from trimcache.testing import RangeOnlyPart
 
 _ROOT = Path(__file__).resolve().parents[2]
 _DISTRIBUTION = _ROOT / "examples" / "trimcache-torchani"
 _MODULE = _DISTRIBUTION / "trimcache_torchani.py"
+_SUITE = _DISTRIBUTION / "test_torchani.py"
 _PAGE = _ROOT / "docs" / "extractors.md"
 
-TorchaniExtractor = runpy.run_path(str(_MODULE))["TorchaniExtractor"]
+with pytest.MonkeyPatch.context() as _patch:
+    _patch.syspath_prepend(_DISTRIBUTION)
+    _suite = runpy.run_path(str(_SUITE))
+TorchaniExtractor, described = _suite["TorchaniExtractor"], _suite["described"]
 
 
-def described(*layers: tuple[int, int]) -> bytes:
-    """A ``.nnf`` file as torchani's are: ``(outputs, inputs)`` of each layer, packed behind a length."""
-    text = "".join(f"layer [\nnodes={n_out};\nactivation=9;\nblocksize={n_in};\nl2valu=0.000100;\n]\n" for n_out, n_in in layers)
-    packed = bz2.compress(f"inputsize={layers[0][1]};\natom_net C $\n{text}$\0".encode())
-    return f"{len(packed)}=\n".encode() + packed
-
-
-class TestTorchani(ExtractorContract):
-    def make_extractor(self):
-        return TorchaniExtractor()
-
-    def write_valid(self, folder: Path) -> Sequence[Sample]:
-        weight, bias = np.arange(15, dtype="<f4"), np.ones(3, dtype="<f4")
-        (folder / "ANN-C.nnf").write_bytes(described((7, 2), (3, 5)))
-        (folder / "ANN-C.nnf-l2.wparam").write_bytes(weight.tobytes())
-        (folder / "ANN-C.nnf-l2.bparam").write_bytes(bias.tobytes())
-        return [
-            Sample(folder / "ANN-C.nnf-l2.wparam", {"ANN-C.l2.weight": Expected("float32", (3, 5), weight.tobytes(), Kind.PARAMETER)}),
-            Sample(folder / "ANN-C.nnf-l2.bparam", {"ANN-C.l2.bias": Expected("float32", (3,), bias.tobytes(), Kind.PARAMETER)}),
-        ]
+class TestTorchani(_suite["TestTorchani"]):
+    """The distribution's own suite, and what the contract does not ask."""
 
     def test_without_a_description_it_is_a_row_of_numbers(self) -> None:
         [tensor] = self.extract_bytes(bytes(60), "ANN-C.nnf-l2.wparam").tensors
@@ -91,7 +75,17 @@ def test_the_page_shows_the_example_and_its_test() -> None:
     assert f"```toml\n{(_DISTRIBUTION / 'pyproject.toml').read_text(encoding='utf-8')}```" in page
     assert len(module.splitlines()) < 60
     [shown] = [block.partition("```")[0] for block in page.split("```python\n") if block.startswith("class Test")]
-    assert shown in Path(__file__).read_text(encoding="utf-8")
+    assert shown in _SUITE.read_text(encoding="utf-8")
+
+
+def test_its_suite_runs_where_only_its_packages_are(tmp_path: Path) -> None:
+    """As in a repository of one's own: pytest knows nothing of trimcache's tests."""
+    for path in (_MODULE, _SUITE):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 passed" in done.stdout
 
 
 def test_every_name_that_the_page_imports_is_there() -> None:

@@ -250,10 +250,10 @@ HOSTILE = {
 
 def _refused(raw: bytes, match: str) -> None:
     part = RangeOnlyPart({"bad.npz": raw})
-    started = time.perf_counter()
+    started = time.process_time()
     with part.open("bad.npz") as source, pytest.raises(FormatError, match=match) as caught:
         NpzExtractor().extract(source, part)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     check_message(caught.value, part)
 
 

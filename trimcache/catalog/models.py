@@ -77,15 +77,19 @@ class _BaseFinder:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._by_last: dict[str, list[tuple[tuple[str, ...], Part]]] = {}
-        for part in parts:
+        # What an adapter names must agree in its last two components (one, if there is only one), so those find the parts.
+        tails = {_pieces(_declared(part)[0])[-2:] for part in parts if part.needs_base} - {()}
+        self._by_tail: dict[tuple[str, ...], list[tuple[tuple[str, ...], Part]]] = {tail: [] for tail in tails}
+        self._agreeing: dict[tuple[str, ...], list[tuple[int, Part]]] = {}
+        for part in parts if tails else ():
             # A part is known by its name and by where it is.
             # In a path, # and @ are ordinary characters.
             where = _path_of(part.part) if part.part.startswith("file://") else _without_revision(_path_of(part.part))
             for text in {part.name, _without_revision(part.name), where}:
                 pieces = _pieces(text)
-                if pieces:
-                    self._by_last.setdefault(pieces[-1], []).append((pieces, part))
+                for tail in {pieces[-2:], pieces[-1:]}:
+                    if tail in self._by_tail:
+                        self._by_tail[tail].append((pieces, part))
 
     def candidates(self, adapter: Part) -> tuple[list[Part], list[Part]]:
         """The parts that may be meant (the base is known if it is one), and those that would be at another revision."""
@@ -102,21 +106,15 @@ class _BaseFinder:
     def _named(self, adapter: Part, wanted: tuple[str, ...]) -> list[Part]:
         if not wanted:
             return []
-        best: dict[str, Part] = {}
-        best_length = min(2, len(wanted))
-        for pieces, part in self._by_last.get(wanted[-1], ()):
-            if part.part == adapter.part:
-                continue
-            length = _common_tail(pieces, wanted)
-            if length > best_length:
-                best, best_length = {}, length
-            if length == best_length:
-                best[part.part] = part
-        return list(best.values())
+        if wanted not in self._agreeing:  # adapters of one base ask the same
+            self._agreeing[wanted] = [(_common_tail(pieces, wanted), part) for pieces, part in self._by_tail[wanted[-2:]]]
+        others = [(length, part) for length, part in self._agreeing[wanted] if part.part != adapter.part]
+        best_length = max((length for length, _ in others), default=0)
+        return list({part.part: part for length, part in others if length == best_length}.values())
 
 
 def _pieces(text: str) -> tuple[str, ...]:
-    return tuple(piece for piece in text.replace("\\", "/").split("/") if piece not in ("", ".", ".."))
+    return tuple([piece for piece in text.replace("\\", "/").split("/") if piece not in ("", ".", "..")])
 
 
 def _path_of(uri: str) -> str:
@@ -143,6 +141,8 @@ def _fragment(part: Part) -> str:
 
 def _without_revision(name: str) -> str:
     """``org/name`` of ``org/name@revision#variant``, ``org/name/below`` of ``org/name@revision/below``."""
+    if "@" not in name and "#" not in name:
+        return name
     return _REVISION.sub("", name.partition("#")[0], count=1)
 
 

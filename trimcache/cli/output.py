@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+_LONG = 200  # rows; a table that nobody reads at once, and that rich takes long for
+
 
 def error_line(text: str) -> None:
     """One line on stderr, never wrapped or coloured."""
@@ -41,19 +43,43 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     from rich.table import Table
     from rich.text import Text
 
-    listed = [list(row) for row in rows]
+    listed = [[printable(cell) for cell in row] for row in rows]
+    if len(listed) > _LONG and not sys.stdout.isatty():
+        _print_long_table(title, columns, listed, text_columns)
+        return
     table = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
     for row in listed:
         # Text, not str: names come from files and must not be read as markup.
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(cell) for cell in row))
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=max(80, console.measure(table, options=console.options.update_width(100_000)).maximum))
     console.print(table)
 
 
+def _print_long_table(title: str, columns: Sequence[str], rows: list[list[str]], text_columns: int) -> None:
+    """The same lines as rich writes off a terminal, where it would take a millisecond a row."""
+    from rich.cells import cell_len
+
+    lines = [list(columns), *rows]
+    lengths = [[len(cell) if cell.isascii() else cell_len(cell) for cell in line] for line in lines]
+    widths = [max(column) for column in zip(*lengths, strict=True)]
+    width = sum(widths) + 3 * len(widths) - 1
+
+    def padded(line: list[str], length: list[int]) -> str:
+        cells = zip(line, length, widths, range(len(widths)), strict=True)
+        return "   ".join(cell + " " * (w - n) if i < text_columns else " " * (w - n) + cell for cell, n, w, i in cells)
+
+    body = [f" {padded(line, length)} " for line, length in zip(lines, lengths, strict=True)]
+    if title:
+        print(title.ljust(width))
+    print("\n".join([" " * width, body[0], f" {'─' * (width - 2)} ", *body[1:], " " * width]))
+
+
 def printable(text: str) -> str:
     """``text`` with control characters shown as escapes: names come from files nobody vouches for."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimcache.catalog.block_table import read_blocks
 from trimcache.catalog.reader import Catalog
 from trimcache.errors import UsageError
 
@@ -123,50 +124,49 @@ class SizeAnalysis:
 
     def _by_label(self, what: str) -> list[SizeRow]:
         """Rows by a label of extents: their kind, or the format of their part."""
-        extents = self.catalog.table("extents", ["nbytes", "block", "kind"])
-        part_of_row = extents["part"].to_pylist()
-        if what == "kind":
-            labels = extents["kind"].to_pylist()
+        table = read_blocks(self.catalog, with_kind=what == "kind")  # its blocks are the graph's, as no model is left out
+        part = table.parts_of_extents()
+        if table.kind is not None:
+            names, label = table.kind.dictionary.to_pylist(), table.kind.indices.to_numpy()
         else:
-            formats = {part.part: part.format for part in self.catalog.parts}
-            labels = [formats[part] for part in part_of_row]
-        nbytes: list[int] = extents["nbytes"].to_pylist()
-        holders = _models_per_part(self.catalog)
-        label_of_block: dict[bytes, str] = {}
+            names, of_part = np.unique([part.format for part in self.catalog.parts], return_inverse=True)
+            label = of_part[part]
+        moved = table.nbytes[table.block]
+        moved *= _models_per_part(self.catalog)[part]
+        labels_of_block, label_of_block = np.zeros(len(table.nbytes), np.int64), np.zeros(len(table.nbytes), np.int64)
         total: dict[str, int] = {}
-        for part, label, block, size in zip(part_of_row, labels, extents["block"].to_pylist(), nbytes, strict=True):
-            if label_of_block.setdefault(block, label) != label:
-                label_of_block[block] = SEVERAL
-            total[label] = total.get(label, 0) + size * holders[part]
-        unique, shared = dict.fromkeys(total, 0), dict.fromkeys(total, 0)
-        for block, size, is_shared in self._blocks():
-            label = label_of_block[block]
-            unique[label] = unique.get(label, 0) + size
-            shared[label] = shared.get(label, 0) + (size if is_shared else 0)
-        rows = [SizeRow(label, total.get(label, 0), unique[label], shared[label]) for label in unique]
-        rows.sort(key=lambda row: (row.name == SEVERAL, -row.total_bytes, row.name))
-        return rows
-
-    def _blocks(self) -> list[tuple[bytes, int, bool]]:
-        ids: NDArray[np.uint8] | None = self.graph.block_ids
-        assert ids is not None, "a catalog's graph has block ids"
-        holders, sizes = self.graph.holders(), self.graph.block_bytes
-        return [(ids[j].tobytes(), int(sizes[j]), bool(holders[j] > 1)) for j in range(self.graph.n_blocks)]
+        for code, name in enumerate(names):
+            rows = label == code
+            if rows.any():
+                total[str(name)] = int(moved[rows].sum())
+            has = np.zeros(len(table.nbytes), bool)
+            has[table.block[rows]] = True
+            labels_of_block += has
+            label_of_block[has] = code
+        label_of_block[labels_of_block > 1] = len(names)
+        shared_nbytes = np.where(self.graph.holders() > 1, table.nbytes, 0)
+        result = []
+        for code, name in enumerate([*names, SEVERAL]):
+            blocks = label_of_block == code
+            if name in total or blocks.any():
+                sums = total.get(str(name), 0), int(table.nbytes[blocks].sum()), int(shared_nbytes[blocks].sum())
+                result.append(SizeRow(str(name), *sums))
+        return sorted(result, key=lambda row: (row.name == SEVERAL, -row.total_bytes, row.name))
 
 
 def disk_bytes(catalog: Catalog) -> int | None:
     """Bytes of the physical files behind a catalog, each (device, inode) once; None if some of it is not on a disk."""
+    if catalog.synthetic:
+        return None
     files = catalog.table("files", ["nbytes", "device", "inode"])
-    if files["inode"].null_count or catalog.synthetic:
+    if files["inode"].null_count:
         return None
     pairs = zip(files["device"].to_pylist(), files["inode"].to_pylist(), strict=True)
     physical: dict[tuple[int, int], int] = dict(zip(pairs, files["nbytes"].to_pylist(), strict=True))
     return sum(physical.values())
 
 
-def _models_per_part(catalog: Catalog) -> dict[str, int]:
-    counts = dict.fromkeys((part.part for part in catalog.parts), 0)
-    for model in catalog.models:
-        for part in model.parts:
-            counts[part] += 1
-    return counts
+def _models_per_part(catalog: Catalog) -> NDArray[np.int64]:
+    """How many models each of ``catalog.parts`` belongs to."""
+    index = {part.part: i for i, part in enumerate(catalog.parts)}
+    return np.bincount([index[part] for model in catalog.models for part in model.parts], minlength=len(index))

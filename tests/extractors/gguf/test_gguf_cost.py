@@ -49,9 +49,9 @@ def large_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_reads_the_header_and_at_most_1_mib_more(large_vocabulary: Path) -> None:
     part = RangeOnlyPart({"m.gguf": large_vocabulary.read_bytes()})
     with part.open("m.gguf") as source:
-        started = time.perf_counter()
+        started = time.process_time()
         extraction = GgufExtractor().extract(source, part)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         assert len(extraction.tensors) == _N_TENSORS
         nbytes_header = source.size - 4 * _ROW * _N_TENSORS
         assert source.nbytes_read <= nbytes_header + (1 << 20)

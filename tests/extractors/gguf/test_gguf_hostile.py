@@ -116,7 +116,7 @@ def test_a_piece_that_was_renamed() -> None:
 def test_empty_arrays_by_the_hundred_thousand_take_no_time() -> None:
     raw = _metadata(_raw_entry("k", ARRAY, struct.pack("<IQ", ARRAY, 300_000) + struct.pack("<IQ", U8, 0) * 300_000))
     part = RangeOnlyPart({"m.gguf": raw})
-    started = time.perf_counter()
+    started = time.process_time()
     with part.open("m.gguf") as source:
         assert GgufExtractor().extract(source, part).tensors == ()
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -16,10 +16,10 @@ def test_reading_costs_the_graph(n_tensors: int, n_elements: int) -> None:
     data = bytes(4 * n_elements)
     raw = model(graph(initializers=[tensor(f"layer.{i}.weight", FLOAT, (n_elements,), data) for i in range(n_tensors)]))
     part = RangeOnlyPart({"m.onnx": raw})
-    started = time.perf_counter()
+    started = time.process_time()
     with part.open("m.onnx") as source:
         extraction = OnnxExtractor().extract(source, part)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         assert len(extraction.tensors) == n_tensors
         assert source.nbytes_read <= len(raw) - n_tensors * len(data) + (1 << 20)
         # Not one request for each field either.
@@ -40,7 +40,7 @@ def test_typed_and_text_data_is_stepped_over_too() -> None:
 def test_many_nodes_without_tensors() -> None:
     raw = model(graph(nodes=[node("Add", f"/layer/add_{i}_output", name=f"/layer/add_{i}") for i in range(50_000)]))
     part = RangeOnlyPart({"m.onnx": raw})
-    started = time.perf_counter()
+    started = time.process_time()
     with part.open("m.onnx") as source:
         assert OnnxExtractor().extract(source, part).tensors == ()
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20

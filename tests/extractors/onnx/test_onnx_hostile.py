@@ -116,10 +116,10 @@ HOSTILE = {
 def test_is_refused(name: str) -> None:
     data, match = HOSTILE[name]
     part = RangeOnlyPart({"bad.onnx": data, "w.data": bytes(8)})
-    started = time.perf_counter()
+    started = time.process_time()
     with part.open("bad.onnx") as source, pytest.raises(FormatError, match=match) as caught:
         OnnxExtractor().extract(source, part)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     check_message(caught.value, part)
     assert part.refused == []
 
