@@ -1,9 +1,9 @@
 """How good, how near to proven best, and how fast is placement?
 
-    python benchmarks/placement.py quality|proof|general|scale|all [--topologies 20]
+    python benchmarks/placement.py quality|proof|nonlaminar|general|scale|all [--topologies 20] [--case WORDS]
 
-Library: the paper's special case (tests/placement/paper_library.py: sizes computed from the architectures, bases not
-among the models), network preset `paper`, unit gain, no fading, Zipf 0.8 ranked anew for each user.
+Library: for each topology 300 models of the synthesis preset `paper-special` (bases not among them), of which I are drawn; network
+preset `paper`, unit gain, no fading, Zipf 0.8 ranked anew for each user.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from machine import describe
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "placement"))
-
-from paper_library import paper_general, paper_special
-
+from trimcache import open_catalog
 from trimcache.errors import ProblemError
 from trimcache.graph import ModelBlockGraph
 from trimcache.network import EdgeNetwork
 from trimcache.placement import Demand, PlacementProblem, PrefixReach, Reach, compile_kernels, place
+from trimcache.placement._greedy import charge_missing_atoms
 from trimcache.placement.tree import sharing_tree
+from trimcache.synthesis.library import generate_preset
 
 # name: models, backhaul in bit/s, capacity in bytes, seconds for auto's hit ratio, what Spec stands for, seconds for the proof
 CASES = {
@@ -37,62 +38,132 @@ CASES = {
     # Spec's enumeration does not end within 60 s at 300 models: the same algorithm with exact steps stands for it.
     "300 models, 10 Gbit/s, 500 MB": (300, 10e9, 500 * 10**6, 2.0, "spec-tree", 20.0),
 }
+DEMO = Path(__file__).parent.parent / "demo" / "zoo.catalog"  # `trimcache scan demo/finetunes` wrote it
+# name: library, network preset, capacity in bytes or as a share of the library's unique bytes
+NONLAMINAR: dict[str, tuple[str, str, float]] = {
+    "demo catalog": ("demo", "download", 0.05),
+    "paper-general, 30 models": ("paper-general", "paper", 250 * 10**6),
+    "paper-general, 300 models": ("paper-general", "paper", 500 * 10**6),
+    "hub-mixed, 300 models": ("hub-mixed", "download", 0.05),
+}
 
 
 def problem_of(case: str, seed: int) -> PlacementProblem:
     n_models, backhaul_bps, capacity_bytes = CASES[case][:3]
     network = EdgeNetwork.preset("paper", n_servers=10, n_users=30, seed=seed, backhaul_bps=backhaul_bps)
-    return network.problem(paper_special(n_models, seed), capacity_bytes, 0.8, seed)
+    return network.problem(drawn("paper-special", n_models, seed), capacity_bytes, 0.8, seed)
 
 
-def quality(n: int, proof: bool) -> None:
+def drawn(preset: str, n_models: int, seed: int) -> ModelBlockGraph:
+    """``n_models`` of 300 that the preset generates with that seed."""
+    whole = preset_library(preset, 300, seed)
+    if n_models == whole.n_models:
+        return whole
+    return whole.subset(np.sort(np.random.default_rng([seed, 1]).choice(whole.n_models, n_models, replace=False)).tolist())
+
+
+def quality(n: int, proof: bool, words: str) -> None:
     """Mean hit ratio and gap over topologies: for the seconds of the quality claims, or of the proof claims."""
-    print("| case | seconds | attainable | independent | gen | gen-ratio | spec | spec-tree | auto | auto/gen | auto/spec | gap | worst |")
-    print("| --- " * 13 + "|")
+    head("case")
     for case, (_, _, _, quick_s, stand_in, slow_s) in CASES.items():
-        seconds = slow_s if proof else quick_s
-        names = list(dict.fromkeys(["independent", "gen", "gen-ratio", stand_in, "spec-tree"]))
-        hits: dict[str, list[float]] = {name: [] for name in [*names, "auto", "attainable", "gap"]}
+        if words in case:
+            compare(case, [problem_of(case, seed) for seed in range(n)], slow_s if proof else quick_s, stand_in)
+
+
+def nonlaminar(n: int, words: str) -> None:
+    """The same where sharing crosses; `spec-tree` stands for Spec."""
+    head("library")
+    for case, (library, preset, capacity) in NONLAMINAR.items():
+        if words not in case:
+            continue
+        problems = []
         for seed in range(n):
-            problem = problem_of(case, seed)
-            results = {name: place(problem, name) for name in names}
-            best = place(problem, "auto", time_limit_s=seconds)
-            for name in names:
-                hits[name].append(results[name].hit_ratio)
-                assert best.hit_ratio >= results[name].hit_ratio, (case, seed, name)
-            hits["auto"].append(best.hit_ratio)
-            hits["attainable"].append(best.attainable)
-            hits["gap"].append(best.gap)
-        mean = {name: statistics.mean(values) for name, values in hits.items()}
-        row = [
-            f"{mean[name]:.3f}" if name in mean else "-" for name in ("attainable", "independent", "gen", "gen-ratio", "spec", "spec-tree")
-        ]
-        ratios = [f"{mean['auto'] / mean['gen']:.3f}", f"{mean['auto'] / mean[stand_in]:.3f}"]
-        gaps = [f"{100 * mean['gap']:.2f} %", f"{100 * max(hits['gap']):.2f} %"]
-        print("| " + " | ".join([case, f"{seconds:g}", *row, f"{mean['auto']:.3f}", *ratios, *gaps]) + " |", flush=True)
+            graph = open_catalog(DEMO).graph() if library == "demo" else drawn(library, 30 if " 30 " in case else 300, seed)
+            capacity_bytes = int(capacity if capacity > 1 else capacity * graph.unique_bytes)
+            network = EdgeNetwork.preset(preset, n_servers=10, n_users=30, seed=seed, backhaul_bps=1e9)
+            problems.append(network.problem(graph, capacity_bytes, 0.8, seed))
+        crossing = statistics.mean(sharing_tree(problem.graph.atoms()).crossing_share for problem in problems)
+        for seconds in (2.0, 10.0):
+            compare(f"{case} ({crossing:.1%} of shared bytes cross)", problems, seconds, "spec-tree")
+
+
+def head(what: str) -> None:
+    columns = [what, "seconds", "attainable", "independent", "gen", "gen-ratio", "spec", "spec-tree", "auto", "auto/gen", "auto/spec"]
+    print("| " + " | ".join([*columns, "bound/gen", "gap", "worst", "longest s"]) + " |")
+    print("| --- " * 15 + "|")
+
+
+def compare(case: str, problems: list[PlacementProblem], seconds: float, stand_in: str) -> None:
+    """One row: means over the problems; ``auto`` is checked never to be below any of the others."""
+    names = list(dict.fromkeys(["independent", "gen", "gen-ratio", stand_in, "spec-tree"]))
+    rows: dict[str, list[float]] = {name: [] for name in [*names, "auto", "attainable", "bound", "gap", "seconds"]}
+    for seed, problem in enumerate(problems):
+        results = {name: place(problem, name) for name in names}
+        best = place(problem, "auto", time_limit_s=seconds)
+        for name, result in results.items():
+            rows[name].append(result.hit_ratio)
+            assert best.hit_ratio >= result.hit_ratio, (case, seed, name)
+        for name, value in (("auto", best.hit_ratio), ("attainable", best.attainable), ("bound", best.upper_bound)):
+            rows[name].append(value)
+        rows["gap"].append(best.gap)
+        rows["seconds"].append(best.seconds)
+    mean = {name: statistics.mean(values) for name, values in rows.items()}
+    shown = ("attainable", "independent", "gen", "gen-ratio", "spec", "spec-tree", "auto")
+    hits = [f"{mean[name]:.3f}" if name in mean else "-" for name in shown]
+    ratios = [f"{mean[a] / mean[b]:.3f}" for a, b in (("auto", "gen"), ("auto", stand_in), ("bound", "gen"))]
+    gaps = [f"{100 * mean['gap']:.2f} %", f"{100 * max(rows['gap']):.2f} %", f"{max(rows['seconds']):.2f}"]
+    print("| " + " | ".join([case, f"{seconds:g}", *hits, *ratios, *gaps]) + " |", flush=True)
 
 
 def general(n: int) -> None:
-    """Spec against Spec by the tree on the two-round library."""
-    print("| Q | topologies | spec | spec-tree | difference | seconds spec | seconds spec-tree | times faster |")
-    print("| --- " * 8 + "|")
-    for capacity_bytes in (250 * 10**6, 500 * 10**6):
-        slow, fast = [], []
-        for seed in range(n):
-            network = EdgeNetwork.preset("paper", n_servers=10, n_users=30, seed=seed, backhaul_bps=1e9)
-            problem = network.problem(paper_general(30, seed), capacity_bytes, 0.8, seed)
+    """Spec against Spec by the tree on the preset `paper-general`: I models drawn from 300, as in the paper.
+
+    Seconds are each algorithm's own on a prepared problem: the median over topologies of the median of three runs, in alternation. The
+    sharing tree belongs to the library: the last column adds building it.
+    """
+    print(
+        "| models | backhaul | Q | spec | spec-tree | difference | seconds spec | seconds spec-tree | times faster | with its tree built |"
+    )
+    print("| --- " * 10 + "|")
+    whole = preset_library("paper-general", 300)
+    for n_models, backhaul_bps in ((20, 1e9), (30, 1e9), (30, 10e9), (40, 1e9), (60, 1e9)):
+        for capacity_bytes in (100 * 10**6, 250 * 10**6, 500 * 10**6, 10**9):
+            head = [str(n_models), f"{backhaul_bps / 1e9:g} Gbit/s", f"{capacity_bytes // 10**6} MB"]
+            rows = []
             try:
-                slow.append(place(problem, "spec"))
+                for seed in range(n):
+                    rows.append(_spec_and_tree(whole, n_models, backhaul_bps, capacity_bytes, seed))
             except ProblemError as refused:
-                print(f"seed {seed}: {refused}")
+                print("| " + " | ".join([*head, refused.problem, *["-"] * 6]) + " |", flush=True)
                 continue
-            fast.append(place(problem, "spec-tree"))
-        if not slow:
-            continue
-        hits = [statistics.mean(row.hit_ratio for row in rows) for rows in (slow, fast)]
-        seconds = [statistics.median(row.seconds for row in rows) for rows in (slow, fast)]
-        print(f"| {capacity_bytes // 10**6} MB | {len(slow)} | {hits[0]:.4f} | {hits[1]:.4f} | {100 * (hits[1] / hits[0] - 1):+.2f} % "
-              f"| {seconds[0]:.3f} | {seconds[1]:.4f} | {seconds[0] / seconds[1]:.0f} |", flush=True)  # fmt: skip
+            slow, fast = (statistics.mean(row[column] for row in rows) for column in (0, 1))
+            slow_s, fast_s, tree_s = (statistics.median(row[column] for row in rows) for column in (2, 3, 4))
+            print("| " + " | ".join([
+                *head, f"{slow:.4f}", f"{fast:.4f}", f"{100 * (fast / slow - 1):+.2f} %", f"{slow_s:.3f}", f"{fast_s:.5f}",
+                f"{slow_s / fast_s:.0f}", f"{slow_s / tree_s:.0f}",
+            ]) + " |", flush=True)  # fmt: skip
+
+
+def _spec_and_tree(whole: ModelBlockGraph, n_models: int, backhaul_bps: float, capacity_bytes: int, seed: int) -> tuple[float, ...]:
+    """Hit ratios of both, median seconds of both, and seconds of the tree's with its tree built."""
+    chosen = np.random.default_rng([seed, 2]).choice(whole.n_models, n_models, replace=False)
+    network = EdgeNetwork.preset("paper", n_servers=10, n_users=30, seed=seed, backhaul_bps=backhaul_bps)
+    problem = network.problem(whole.subset(np.sort(chosen).tolist()), capacity_bytes, 0.8, seed)
+    assert problem.instance.classes.n_classes  # prepared for both
+    charge_missing_atoms(problem.graph)
+    built = place(problem, "spec-tree").seconds
+    slow, fast = zip(*((place(problem, "spec"), place(problem, "spec-tree")) for _ in range(3)), strict=True)
+    seconds = (statistics.median(row.seconds for row in rows) for rows in (slow, fast))
+    return (slow[0].hit_ratio, fast[0].hit_ratio, *seconds, built)
+
+
+@cache
+def preset_library(name: str, n_models: int, seed: int = 0) -> ModelBlockGraph:
+    """A preset's models, generated; all equally popular, for each user ranks them anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate_preset(name, n_models, Path(folder) / "catalog", seed=seed)
+        graph = open_catalog(Path(folder) / "catalog").graph()
+    return ModelBlockGraph(graph.model_names, graph.block_bytes, graph.indptr, graph.indices, graph.model_bytes)
 
 
 def large(n_servers: int, n_users: int, n_models: int, *, prefix: bool, asked: int = 20, reached: int = 6) -> PlacementProblem:
@@ -119,12 +190,17 @@ def large(n_servers: int, n_users: int, n_models: int, *, prefix: bool, asked: i
 
 def scale() -> None:
     """Gen on four sizes, each in a process of its own: seconds of ``place()`` and memory that it adds, index included."""
+    from growth_figure import draw_growth
+
     print("| servers x users x models | entries | reach | placements | seconds | processor seconds | GB added |")
     print("| --- " * 7 + "|")
+    rows = []
     for size in ("30,1000,1000", "100,10000,10000", "300,30000,30000", "1000,100000,100000"):
         for form in ("list", "prefix"):
             done = subprocess.run([sys.executable, __file__, "one", size, form], check=True, capture_output=True, text=True)
             print(done.stdout.strip(), flush=True)
+            rows.append([cell.strip() for cell in done.stdout.strip().strip("|").split("|")])
+    print(f"\ndrawn: {', '.join(path.name for path in draw_growth(rows))}")
 
 
 def one(size: str, form: str) -> None:
@@ -162,17 +238,18 @@ def main() -> None:
         one(*sys.argv[2:4])
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", choices=["quality", "proof", "general", "scale", "all"])
+    parser.add_argument("table", choices=["quality", "proof", "nonlaminar", "general", "scale", "all"])
     parser.add_argument("--topologies", type=int, default=20)
+    parser.add_argument("--case", default="", help="only cases whose name holds these words")
     options = parser.parse_args()
     print(f"{describe()}\n")
     begin = time.perf_counter()
     compile_kernels()
-    print(f"kernels compiled or loaded in {time.perf_counter() - begin:.1f} s; ", end="")
-    print(f"non-laminar share of the special library {sharing_tree(paper_special(300).atoms()).crossing_share:.1%}\n")
+    print(f"kernels compiled or loaded in {time.perf_counter() - begin:.1f} s\n")
     tables = {
-        "quality": lambda: quality(options.topologies, proof=False),
-        "proof": lambda: quality(options.topologies, proof=True),
+        "quality": lambda: quality(options.topologies, False, options.case),
+        "proof": lambda: quality(options.topologies, True, options.case),
+        "nonlaminar": lambda: nonlaminar(min(options.topologies, 5), options.case),
         "general": lambda: general(min(options.topologies, 5)),
         "scale": scale,
     }

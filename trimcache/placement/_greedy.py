@@ -52,7 +52,15 @@ class Cost:
 
 
 def charge_missing_atoms(graph: ModelBlockGraph) -> Cost:
-    """Sharing: an atom of one model is private to it, the others are paid once a server."""
+    """Sharing: an atom of one model is private to it, the others are paid once a server. Made once a graph."""
+    known: Cost | None = graph.__dict__.get("_missing_atoms_cost")
+    if known is None:
+        known = _missing_atoms_cost(graph)
+        object.__setattr__(graph, "_missing_atoms_cost", known)
+    return known
+
+
+def _missing_atoms_cost(graph: ModelBlockGraph) -> Cost:
     atoms = graph.atoms()
     shared = atoms.degree >= 2
     rank = np.cumsum(shared) - 1

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit, types
+from numba import types
 
-__all__ = ["F8", "I4", "I8", "U1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "helper", "jit", "needs_compilation", "read_only"]
+__all__ = [
+    "F8", "I4", "I8", "U1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "entry", "helper", "jit", "needs_compilation", "read_only",
+]  # fmt: skip
+
+njit: Any = numba.njit  # its published types lack some of its options
 
 I4 = types.Array(types.int32, 1, "C", readonly=True)
 I8 = types.Array(types.int64, 1, "C", readonly=True)
@@ -27,6 +36,9 @@ _KERNELS: dict[str, tuple[Any, tuple[Any, ...], str]] = {}
 """Name -> (kernel, signature, file that defines it)."""
 
 _MODULES = ("_kernels", "_kernels_ratio", "_kernels_tree", "_kernels_spec")
+_SECOND_PROCESS = "_kernels_tree"  # about half of the work, and what it compiles on the way no other kernel needs
+_COMPILE = "import json, sys; sys.path, names = json.loads(sys.argv[1]); from trimcache.placement import _jit; _jit.compile_named(names)"
+_SILENT: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 _ALWAYS = ("served_weight", "union_bytes")
 _GREEDY = ("index_pairs", "greedy")
 _RATIO = ("index_pairs", "greedy_ratio")
@@ -50,7 +62,7 @@ def jit(*signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function when it is first called, or by ``compile_kernels``; ``signature`` is the one it is called with."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        kernel = helper(function)
+        kernel = _compiled(function, no_cfunc_wrapper=True)
         _KERNELS[function.__name__] = (kernel, signature, function.__code__.co_filename)
         return kernel
 
@@ -58,11 +70,20 @@ def jit(*signature: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def helper(function: Callable[..., Any]) -> Any:
-    """A function that kernels call: compiled with them."""
+    """A function that only kernels call: compiled into them, and cached with them. Called from Python, it would crash."""
+    return njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
+def entry(function: Callable[..., Any]) -> Any:
+    """A function that Python calls: compiled at its first call for the types it is called with, and cached."""
+    return _compiled(function)
+
+
+def _compiled(function: Callable[..., Any], **options: bool) -> Any:
     try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
+        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     except RuntimeError:  # no folder to cache in: compile once a process instead
-        return njit(nogil=True, error_model="numpy")(function)
+        return njit(nogil=True, error_model="numpy", **options)(function)
 
 
 def read_only(array: Any, dtype: type[np.generic]) -> Any:
@@ -73,11 +94,35 @@ def read_only(array: Any, dtype: type[np.generic]) -> Any:
 
 
 def compile_kernels(algorithms: Iterable[str] | None = None) -> float:
-    """Compile the kernels that ``algorithms`` need (None: all), or load them from numba's cache; the seconds it took."""
+    """Compile the kernels that ``algorithms`` need (None: all), or load them from numba's cache; the seconds it took.
+
+    Compiling is bound to one core, so a second process, where there is a core for it, compiles those of the tree into the
+    cache meanwhile. What it could not do is compiled here.
+    """
     begin = time.perf_counter()
-    for kernel, signature, _ in _needed(algorithms):
+    needed = _needed(algorithms)
+    missing = [row for row in needed if not row[0].signatures and not _is_cached(row[0], row[2])]
+    elsewhere = [row for row in missing if row[0].py_func.__module__.endswith(_SECOND_PROCESS)]
+    if len(missing) - len(elsewhere) and elsewhere and _cores() > 1 and sys.executable:
+        names = [row[0].py_func.__name__ for row in elsewhere]
+        with subprocess.Popen([sys.executable, "-c", _COMPILE, json.dumps([sys.path, names])], **_SILENT):
+            for kernel, signature, _ in needed:
+                if kernel.py_func.__name__ not in names:
+                    kernel.compile(signature)
+    for kernel, signature, _ in needed:
         kernel.compile(signature)
     return time.perf_counter() - begin
+
+
+def compile_named(names: Iterable[str]) -> None:
+    """Compile kernels by name: what the second process does."""
+    _needed(())
+    for name in names:
+        _KERNELS[name][0].compile(_KERNELS[name][1])
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def needs_compilation(algorithms: Iterable[str] | None = None) -> bool:

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from trimcache.placement._jit import I4, I8, W8, WU1, N, compile_kernels, helper, jit, needs_compilation, read_only
+from trimcache.placement._kernels_heap import missing_bytes, sift_down
 
-__all__ = ["compile_kernels", "greedy", "index_pairs", "missing_bytes", "needs_compilation", "read_only", "served_weight", "union_bytes"]
+__all__ = ["compile_kernels", "greedy", "index_pairs", "needs_compilation", "read_only", "served_weight", "union_bytes"]
 
 _BUCKETS = 4096  # by the leading bits of the gain: an exponent and six bits of it
 
@@ -96,50 +97,10 @@ def index_pairs(request_model, start, stop, pool, weight, n_servers, n_models): 
 
 
 @helper
-def missing_bytes(m, i, private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free):  # type: ignore[no-untyped-def]
-    """What placing model ``i`` on server ``m`` takes now; only its private bytes if these alone do not fit."""
-    missing = private_bytes[i]
-    if missing <= free[m]:
-        for a in range(shared_ptr[i], shared_ptr[i + 1]):
-            if resident[shared_atoms[a], m] == 0:
-                missing += shared_bytes[shared_atoms[a]]
-    return missing
-
-
-@helper
 def _bucket(gain):  # type: ignore[no-untyped-def]
     """A number that never falls as ``gain`` > 0 (below 2**53) rises: its exponent and the six bits below the leading one."""
     fraction, exponent = math.frexp(float(gain))
     return exponent * 64 + int((fraction - 0.5) * 128.0)
-
-
-@helper
-def _before(key_a, a, key_b, b, pair_server, pair_model):  # type: ignore[no-untyped-def]
-    """Whether pair ``a`` is placed before ``b``: the larger key, then the lowest server, then the lowest model."""
-    if key_a != key_b:
-        return key_a > key_b
-    if pair_server[a] != pair_server[b]:
-        return pair_server[a] < pair_server[b]
-    return pair_model[a] < pair_model[b]
-
-
-@helper
-def _sift_down(heap, key, size, position, pair_server, pair_model):  # type: ignore[no-untyped-def]
-    p = heap[position]
-    k = key[position]
-    while True:
-        child = 2 * position + 1
-        if child >= size:
-            break
-        if child + 1 < size and _before(key[child + 1], heap[child + 1], key[child], heap[child], pair_server, pair_model):
-            child += 1
-        if not _before(key[child], heap[child], k, p, pair_server, pair_model):
-            break
-        heap[position] = heap[child]
-        key[position] = key[child]
-        position = child
-    heap[position] = p
-    key[position] = k
 
 
 @jit(I8, I8, I4, I4, I4, I8, I4, W8, W8, WU1, I8, I8, I4, I8, N)
@@ -190,7 +151,8 @@ def greedy(  # type: ignore[no-untyped-def]
 
     later = np.empty(0, np.int32)  # pairs of earlier batches that fell below their batch's range
     heap = np.empty(0, np.int32)
-    key = np.empty(0, np.int64)
+    key = np.empty(0, np.float64)  # gains: whole numbers below 2**53, so exact
+    top = np.int64(0)  # a plain 0 would compile a second sift_down
     done = 0
     b = 0
     while b < _BUCKETS:
@@ -205,8 +167,8 @@ def greedy(  # type: ignore[no-untyped-def]
         floor = _BUCKETS - last  # this batch holds gains in buckets >= floor
         if ends[last] - done + later.size > heap.size:
             heap = np.empty(ends[last] - done + later.size, np.int32)
-            key = np.empty(heap.size, np.int64)
-        size = 0
+            key = np.empty(heap.size, np.float64)
+        size = np.int64(0)
         kept = 0
         for h in range(later.size + ends[last] - done):
             p = later[h] if h < later.size else order[done + h - later.size]
@@ -227,7 +189,7 @@ def greedy(  # type: ignore[no-untyped-def]
                 heap[heap.size - 1 - kept] = p  # the far end of the heap, free by count, holds what waits
                 kept += 1
         for position in range(size // 2 - 1, -1, -1):
-            _sift_down(heap, key, size, position, pair_server, pair_model)
+            sift_down(heap, key, size, position, pair_server, pair_model)
         while size > 0:
             p = heap[0]
             m = pair_server[p]
@@ -257,7 +219,7 @@ def greedy(  # type: ignore[no-untyped-def]
                     heap[heap.size - 1 - kept] = p
                     kept += 1
             if size > 0:
-                _sift_down(heap, key, size, 0, pair_server, pair_model)
+                sift_down(heap, key, size, top, pair_server, pair_model)
         later = np.empty(kept, np.int32)
         for h in range(kept):
             later[h] = heap[heap.size - kept + h]

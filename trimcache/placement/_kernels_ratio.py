@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trimcache.placement._jit import I4, I8, W8, WU1, N, helper, jit
-from trimcache.placement._kernels import _before, _sift_down, missing_bytes
+from trimcache.placement._kernels_heap import before, missing_bytes, sift_down
 
 __all__ = ["greedy_ratio"]
 
@@ -47,7 +47,8 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
 
     heap = np.empty(n_pairs + 64, np.int32)
     key = np.empty(n_pairs + 64, np.float64)
-    size = 0
+    top = np.int64(0)  # a plain 0 would compile a second sift_down
+    size = np.int64(0)
     for p in range(n_pairs):
         missing = missing_bytes(pair_server[p], pair_model[p], private_bytes, shared_ptr, shared_atoms, shared_bytes, resident, free)
         if gain[p] > 0 and missing <= free[pair_server[p]]:
@@ -55,7 +56,7 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
             key[size] = _ratio(gain[p], missing)
             size += 1
     for position in range(size // 2 - 1, -1, -1):
-        _sift_down(heap, key, size, position, pair_server, pair_model)
+        sift_down(heap, key, size, position, pair_server, pair_model)
     seen = np.full(n_models, -1, np.int64)
     while size > 0:
         p = heap[0]
@@ -72,7 +73,7 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
             heap[0] = heap[size]
             key[0] = key[size]
         if size > 0:
-            _sift_down(heap, key, size, 0, pair_server, pair_model)
+            sift_down(heap, key, size, top, pair_server, pair_model)
         if stale or not fits:
             continue
         placed[n_placed] = p
@@ -126,12 +127,12 @@ def greedy_ratio(  # type: ignore[no-untyped-def]
                         longer_key[h] = key[h]
                     heap = longer
                     key = longer_key
-                position = size
+                position = size  # type: ignore[assignment]
                 size += 1
                 k = _ratio(gain[other], missing)
                 while position > 0:
                     parent = (position - 1) // 2
-                    if not _before(k, other, key[parent], heap[parent], pair_server, pair_model):
+                    if not before(k, other, key[parent], heap[parent], pair_server, pair_model):
                         break
                     heap[position] = heap[parent]
                     key[position] = key[parent]

@@ -79,5 +79,6 @@ def spec_server(inside, union_room, value, size, n_models, eps):  # type: ignore
             worth = _by_value(items[:n], value, size, room, eps[0], take)
         if worth > best:
             best = worth
-            chosen[:] = take
+            for i in range(n_models):
+                chosen[i] = take[i]
     return chosen

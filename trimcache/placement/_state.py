@@ -78,12 +78,21 @@ class State:
 
     def solve(self, servers: Any, *, keep: bool, toll: NDArray[np.float64] | None = None) -> int:
         """Solve servers one after another (``solve_servers``); the change of served weight, which is applied."""
+        change = self._solve(servers, int(keep), self._demand, toll)
+        self.served += change
+        return change
+
+    def solve_by(self, servers: Any, worth: NDArray[np.int64]) -> None:
+        """Solve servers one after another as if serving class ``r`` were worth ``worth[r]``; what they held is dropped."""
+        self._solve(servers, 0, (self._demand[0], read_only(worth, np.int64), *self._demand[2:]), None)
+        self.served = self.instance.pinned_weight + int(self.instance.classes.weight[self.count > 0].sum())
+
+    def _solve(self, servers: Any, keep: int, demand: tuple[Any, ...], toll: NDArray[np.float64] | None) -> int:
         change = solve_servers(
-            read_only(servers, np.int32), int(keep), *self._demand,
+            read_only(servers, np.int32), keep, *demand,
             self._no_toll if toll is None else read_only(toll.reshape(-1), np.float64), self._free, self.steps, *self._exact,
             self.x, self.count, self._table,
         )  # fmt: skip
-        self.served += int(change)
         return int(change)
 
     def save(self) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
@@ -96,7 +105,14 @@ class State:
 
     def held(self) -> Held:
         """The placement, pins included."""
-        return self.instance.with_pins([np.flatnonzero(row).astype(np.int32) for row in self.x])
+        problem, table = self.instance.problem, self.x
+        if problem.pinned.size:
+            table = table.copy()
+            table.reshape(-1)[problem.pinned] = 1
+        server, model = np.nonzero(table)
+        ends = np.zeros(problem.n_servers + 1, dtype=np.int64)
+        np.cumsum(np.bincount(server, minlength=problem.n_servers), out=ends[1:])
+        return ends, model.astype(np.int32)
 
     def _recount(self) -> None:
         classes = self.instance.classes

@@ -20,6 +20,7 @@ from trimcache.placement._instance import Instance
 from trimcache.placement._jit import read_only
 from trimcache.placement._kernels_tree import price_servers
 from trimcache.placement._state import grid_steps
+from trimcache.placement.interchangeable import alike
 from trimcache.placement.problem import PlacementProblem
 from trimcache.placement.tree import sharing_tree_of
 
@@ -46,7 +47,9 @@ class LagrangianBound:
     Attributes:
         weight: int, the proven bound on the exact weight of any placement, pins included.
         price: float64[R], the whole-number prices of the best bound.
-        columns: per server, the sets that pricing found: packed bits -> value lost against the best at that step.
+        groups: the servers that are alike; one of each group is priced.
+        columns: per group, the sets that pricing found: packed bits -> the step that saw them last.
+        converged: no prices are better than these; set by ``master``.
     """
 
     def __init__(self, instance: Instance, grid: int | None = None) -> None:
@@ -61,27 +64,39 @@ class LagrangianBound:
         copies = np.diff(classes.ptr)
         self.price = np.floor(self._weight / np.maximum(copies, 1)) if classes.n_classes else self._weight
         self._now = self.price
-        self._charge = read_only(tree.charges(instance, full=False).reshape(-1), np.int64)
+        self.groups = alike(instance)
+        first = [group.servers[0] for group in self.groups]
+        charge = tree.charges(instance, full=False)
+        self._charge = read_only((charge[first] if len(charge) > 1 else charge).reshape(-1), np.int64)
+        self._free = read_only(instance.free_bytes[first], np.int64)
+        self._ends = read_only(np.cumsum([0, *(group.classes.size for group in self.groups)]), np.int64)
+        self._reached = read_only(np.concatenate([classes.server_classes[:0], *(group.classes for group in self.groups)]), np.int32)
+        self._alike = [(group, len(group.servers) - 1) for group in self.groups]
         self._no_toll = read_only(np.zeros(0), np.float64)
-        self._x = np.zeros((problem.n_servers, problem.n_models), dtype=np.uint8)
+        self._x = np.zeros((len(self.groups), problem.n_models), dtype=np.uint8)
         self._copies = np.zeros(classes.n_classes)
         self._table = np.empty((tree.n_nodes + 1) * (self._fine + 1))
         self._refined = 0
         self._scale = 1.0
         self._idle = 0
         self._direction = np.zeros(classes.n_classes)
-        self.columns: list[dict[bytes, int]] = [{} for _ in range(problem.n_servers)]
+        self.columns: list[dict[bytes, int]] = [{} for _ in self.groups]
+        self.converged = False
         self.steps = 0
 
     def evaluate(self, price: NDArray[np.float64], grid: int | None = None) -> int:
         """L(price), exact, for whole-number prices within [0, weight]; the sets and copies stay in ``_x``, ``_copies``."""
         classes, tree = self.instance.classes, self.tree
         value = price_servers(
-            read_only(price, np.float64), read_only(classes.model, np.int32), read_only(classes.server_ptr, np.int64),
-            read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
-            read_only(tree.model, np.int32), self._charge, self._no_toll, read_only(self.instance.free_bytes, np.int64),
-            self.grid if grid is None else grid, self._x, self._copies, self._table,
+            read_only(price, np.float64), read_only(classes.model, np.int32), self._ends, self._reached,
+            read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32), self._charge,
+            self._no_toll, self._free, self.grid if grid is None else grid, self._x, self._copies, self._table,
         )  # fmt: skip
+        for n, (group, others) in enumerate(self._alike):
+            if others:  # each takes the same set for the same value
+                taken = self._x[n, classes.model[group.classes]]
+                self._copies[group.classes] += others * taken
+                value += others * float(price[group.classes] @ taken)
         return self.instance.pinned_weight + int((self._weight - price).sum()) + int(value)
 
     def run(
@@ -93,7 +108,7 @@ class LagrangianBound:
         the time ``stop`` (``time.perf_counter``). With ``refine`` the best prices are then priced once on a fine grid.
         """
         done = 0
-        while (max_steps is None or done < max_steps) and (stop is None or time.perf_counter() < stop):
+        while not self.converged and (max_steps is None or done < max_steps) and (stop is None or time.perf_counter() < stop):
             if self.weight - best_known <= gap * self.weight:
                 break
             if self._scale < 1e-4:  # as good as this grid gets: go on with the fine one, in short steps
@@ -106,12 +121,32 @@ class LagrangianBound:
             self._refined = self._coarse_weight
             self.weight = min(self.weight, self.evaluate(self.price, self._fine))
 
+    def try_prices(self, price: NDArray[np.float64]) -> list[bytes]:
+        """Price once at ``price`` (whole numbers within [0, weight]); the sets found, packed. The bound can only fall."""
+        bound = self.evaluate(price)
+        self.steps += 1
+        if bound < self._coarse_weight:
+            self._coarse_weight, self.price, self._now = bound, price, price
+            self._direction[:] = 0
+            self.weight = min(self.weight, bound)
+        return self._seen()
+
+    def best_set(self, group: int) -> NDArray[np.uint8]:
+        """uint8[I]: what a server of that group holds at the prices evaluated last."""
+        row: NDArray[np.uint8] = self._x[group]
+        return row
+
+    def _seen(self) -> list[bytes]:
+        found = [row.tobytes() for row in np.packbits(self._x, axis=1)]
+        for seen, packed in zip(self.columns, found, strict=True):
+            seen[packed] = self.steps
+        return found
+
     def _step(self, best_known: int) -> None:
         price = self._now
         bound = self.evaluate(price)
         self.steps += 1
-        for m, row in enumerate(np.packbits(self._x, axis=1)):
-            self.columns[m][row.tobytes()] = self.steps
+        self._seen()
         if bound < self._coarse_weight:
             self._idle = 0 if self._coarse_weight - bound > 1e-5 * self._coarse_weight else self._idle + 1
             self._coarse_weight, self.price = bound, price

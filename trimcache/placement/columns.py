@@ -1,4 +1,4 @@
-"""Combining whole sets of models, one a server: a restricted program over the sets found so far."""
+"""Combining whole sets of models, one a server: an integer program over given sets."""
 
 from __future__ import annotations
 
@@ -7,88 +7,118 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trimcache.graph import Atoms
 from trimcache.placement._instance import Instance
-from trimcache.placement._state import State
+from trimcache.placement.interchangeable import Group
 
-__all__ = ["best_combination", "fitting_sets"]
+__all__ = ["best_combination", "fitting_sets", "set_rows"]
+
+Sets = list[NDArray[np.bool_]]
+"""Per group of servers bool[n, I]: the sets of models that each of its servers may hold."""
+
+
+def set_rows(instance: Instance, groups: list[Group], sets: Sets) -> tuple[Any, NDArray[np.int64]]:
+    """The constraints of a choice: ``served[r] <= copies[r]`` and one set a server, over the sets of all groups, then the classes.
+
+    Returns:
+        A sparse matrix [R + G, Z + R] and the group of each of the Z sets.
+    """
+    from scipy.sparse import csr_matrix
+
+    classes = instance.classes
+    rows, columns = [], []
+    group_of = np.repeat(np.arange(len(groups)), [len(table) for table in sets])
+    done = 0
+    for group, table in zip(groups, sets, strict=True):
+        which, served = np.nonzero(table[:, classes.model[group.classes]])
+        rows.append(group.classes[served])
+        columns.append(done + which)
+        done += len(table)
+    n_y = classes.n_classes
+    row = np.concatenate([*rows, np.arange(n_y), n_y + group_of])
+    column = np.concatenate([*columns, done + np.arange(n_y), np.arange(done)])
+    value = np.concatenate([np.full(row.size - n_y - done, -1.0), np.ones(n_y + done)])
+    return csr_matrix((value, (row, column)), shape=(n_y + len(groups), done + n_y)), group_of
 
 
 def best_combination(
-    instance: Instance, sets: list[list[NDArray[np.bool_]]], best_known: int, time_limit_s: float | None, node_limit: int | None = None
-) -> list[NDArray[np.bool_]] | None:
-    """One of the given sets for each server, so that together they serve most; None if the solver finds nothing better.
+    instance: Instance,
+    groups: list[Group],
+    sets: Sets,
+    best_known: int,
+    time_limit_s: float | None,
+    node_limit: int | None = None,
+) -> tuple[list[NDArray[np.bool_]] | None, float]:
+    """One of the given sets for each server, so that together they serve most.
 
     Args:
-        sets: per server, sets bool[I] that fit it.
-        best_known: exact weight that is already served; combinations below it are of no use.
+        best_known: exact weight that is already served; combinations up to it are of no use.
         time_limit_s, node_limit: of the solver (HiGHS, ``scipy.optimize.milp``).
+
+    Returns:
+        The sets of all servers, None if the solver finds nothing better; and the most that any such choice serves, as far as the
+        solver has proven it (its tolerances not added).
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_matrix
 
     classes, n_servers = instance.classes, instance.problem.n_servers
-    server = np.repeat(np.arange(n_servers), [len(row) for row in sets])
-    flat = [one for row in sets for one in row]
-    if not flat or not classes.n_classes:
-        return None
-    rows, columns = [], []
-    for place, (m, chosen) in enumerate(zip(server.tolist(), flat, strict=True)):
-        mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
-        served = mine[chosen[classes.model[mine]]]
-        rows.append(served)
-        columns.append(np.full(served.size, place))
-    n_z, n_y = len(flat), classes.n_classes
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    row = np.concatenate([row, np.arange(n_y), n_y + server])
-    column = np.concatenate([column, n_z + np.arange(n_y), np.arange(n_z)])
-    value = np.concatenate([np.full(row.size - n_y - n_z, -1.0), np.ones(n_y + n_z)])
-    matrix = csr_matrix((value, (row, column)), shape=(n_y + n_servers, n_z + n_y))
-    upper = np.concatenate([np.zeros(n_y), np.ones(n_servers)])
+    n_z, n_y = sum(map(len, sets)), classes.n_classes
+    if not n_z or not n_y:
+        return None, np.inf
+    matrix, group_of = set_rows(instance, groups, sets)
+    size = np.array([len(group.servers) for group in groups], dtype=np.float64)
     scale = float(classes.weight.sum())
-    objective = np.concatenate([np.zeros(n_z), -classes.weight / scale])
-    options: dict[str, Any] = {"mip_rel_gap": 1e-6}
+    options: dict[str, Any] = {"mip_rel_gap": 1e-7}
     if time_limit_s is not None:
         options["time_limit"] = max(0.01, time_limit_s)
     if node_limit is not None:
         options["node_limit"] = node_limit
-    whole = np.concatenate([np.ones(n_z), np.zeros(n_y)])
     result = milp(
-        objective, constraints=LinearConstraint(matrix, -np.inf, upper), bounds=Bounds(0.0, 1.0), integrality=whole, options=options
+        np.concatenate([np.zeros(n_z), -classes.weight / scale]),
+        constraints=LinearConstraint(matrix, -np.inf, np.concatenate([np.zeros(n_y), size])),
+        bounds=Bounds(0.0, np.concatenate([size[group_of], np.ones(n_y)])),
+        integrality=np.concatenate([np.ones(n_z), np.zeros(n_y)]),
+        options=options,
     )
+    dual = result.mip_dual_bound
+    proven = instance.pinned_weight - dual * scale if dual is not None and np.isfinite(dual) else np.inf
     if result.x is None or -result.fun * scale + instance.pinned_weight <= best_known:
-        return None
-    chosen_sets = [np.zeros(instance.problem.n_models, dtype=bool) for _ in range(n_servers)]
-    for column_index in np.flatnonzero(result.x[:n_z] > 0.5).tolist():
-        chosen_sets[int(server[column_index])] = flat[column_index]
-    return chosen_sets
+        return None, proven
+    chosen = [np.zeros(instance.problem.n_models, dtype=bool) for _ in range(n_servers)]
+    flat = np.concatenate(sets)
+    for n, group in enumerate(groups):
+        mine = np.flatnonzero(group_of == n)
+        copies = np.rint(result.x[mine]).astype(np.int64)
+        for m, column in zip(group.servers, np.repeat(mine, copies).tolist(), strict=False):
+            chosen[m] = flat[column]
+    return chosen, proven
 
 
-def fitting_sets(state: State, found: list[dict[bytes, int]], most: int) -> list[list[NDArray[np.bool_]]]:
-    """The newest ``most`` sets of each server (packed bits -> when last seen) that really fit, unpacked.
+def fitting_sets(instance: Instance, groups: list[Group], found: list[dict[bytes, int]], most: int) -> Sets:
+    """The newest ``most`` sets of each group (packed bits -> when last seen) that really fit, unpacked.
 
-    Pricing counts sizes from below, so a set may be a little too large: it then loses its least asked models.
+    Pricing may count sizes from below, so a set may be a little too large: it then loses its least asked models.
     """
-    instance = state.instance
     atoms, classes = instance.problem.graph.atoms(), instance.classes
     n_models = instance.problem.n_models
     asked = np.zeros(n_models)
     np.add.at(asked, classes.model, classes.weight.astype(np.float64))
     result = []
-    for m, seen in enumerate(found):
+    for group, seen in zip(groups, found, strict=True):
         held = np.zeros(atoms.n_atoms, dtype=bool)
-        held[instance.resident.get(m, atoms.indices[:0])] = True
+        held[instance.resident.get(group.servers[0], atoms.indices[:0])] = True
         kept: dict[bytes, NDArray[np.bool_]] = {}
         for packed in sorted(seen, key=lambda key: (-seen[key], key))[:most]:
             chosen = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=n_models).astype(bool)
-            while _bytes(atoms, chosen, held) > instance.free_bytes[m]:
+            while _bytes(atoms, chosen, held) > group.room[0]:
                 models = np.flatnonzero(chosen)
                 chosen[models[int(asked[models].argmin())]] = False
             kept[chosen.tobytes()] = chosen
-        result.append(list(kept.values()))
+        result.append(np.array(list(kept.values()), dtype=bool).reshape(-1, n_models))
     return result
 
 
-def _bytes(atoms: Any, chosen: NDArray[np.bool_], held: NDArray[np.bool_]) -> int:
+def _bytes(atoms: Atoms, chosen: NDArray[np.bool_], held: NDArray[np.bool_]) -> int:
     need = np.zeros(atoms.n_atoms, dtype=bool)
     for i in np.flatnonzero(chosen).tolist():
         need[atoms.indices[atoms.indptr[i] : atoms.indptr[i + 1]]] = True

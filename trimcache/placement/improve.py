@@ -1,18 +1,18 @@
-"""What ``auto`` and ``search`` share: start from the best greedy, then improve placement and bound by turns."""
+"""What ``auto`` and ``search`` share: start from the best greedy, then improve placement and bound, each on a core of its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from trimcache.placement._state import State, grid_steps
 from trimcache.placement.bounds import LagrangianBound
-from trimcache.placement.columns import best_combination, fitting_sets
 from trimcache.placement.evaluate import Held
 from trimcache.placement.problem import PlacementProblem
+from trimcache.placement.prove import Prover
 from trimcache.placement.resolve import best_start, to_fixpoint
 from trimcache.placement.search import _CELLS, Budget, RuinAndRecreate
 from trimcache.placement.tree import sharing_tree_of
@@ -22,10 +22,9 @@ __all__ = ["Progress", "improve"]
 Progress = Callable[[float, float], None]
 """Called with (hit ratio, upper bound) whenever either is better."""
 
-_ROUNDS = 8
-_COMBINE_FROM_S = 2.5  # below this a solver's start-up is not worth it
-_COMBINE_CLASSES = 5_000  # nor is the restricted program above this many classes of requests
-_MOST_SETS = 150  # of a server in the restricted program
+_ROUNDS = 8  # where no time is given
+_FIRST_STEPS, _FIRST_SHARE = 60, 0.15  # of the bound and of the time, before prices guide the search
+_SLICE_S = 0.05  # between two looks at the bound
 
 
 class _Watch:
@@ -69,8 +68,8 @@ def improve(
     if state.served >= instance.ceiling_weight:
         return state.held(), instance.ceiling_weight, extra
     lagrangian = LagrangianBound(instance)
+    prover = Prover(lagrangian, gap)
     ruin = RuinAndRecreate(state, seed)
-    tries = Budget.of(state, None).tries
 
     def closed() -> bool:
         watch.see(state.served, lagrangian.weight)
@@ -78,40 +77,49 @@ def improve(
             return True
         return lagrangian.weight - state.served <= gap * lagrangian.weight
 
-    for turn in range(_ROUNDS):
-        now = time.perf_counter()
-        if closed() or (stop is not None and now >= stop):
-            break
-        share = None if stop is None else (stop - now) / (_ROUNDS - turn)
-        lagrangian.run(
-            state.served, stop=None if share is None else now + 0.4 * share, max_steps=40 if share is None else None, gap=gap, refine=True
-        )
-        if closed():
-            break
-        if turn in (3, 6) and instance.classes.n_classes <= _COMBINE_CLASSES and (time_limit_s is None or time_limit_s >= _COMBINE_FROM_S):
-            _combine(state, lagrangian, None if time_limit_s is None else 0.15 * time_limit_s)
-        enough = lagrangian.weight if target_weight is None else min(lagrangian.weight, target_weight)
-        ruin.run(Budget(None if share is None else now + share, tries // _ROUNDS), enough)
-        _remember(state, lagrangian)
+    def enough() -> int:
+        return lagrangian.weight if target_weight is None else min(lagrangian.weight, target_weight)
+
+    early = None if stop is None or time_limit_s is None else min(stop, time.perf_counter() + _FIRST_SHARE * time_limit_s)
+    lagrangian.run(state.served, stop=early, max_steps=_FIRST_STEPS, gap=gap)
+    with ThreadPoolExecutor(1) as pool:
+        if stop is None:
+            tries = Budget.of(state, None).tries // _ROUNDS
+            for turn in range(_ROUNDS):
+                if closed():
+                    break
+                ruin.price = lagrangian.price
+                step = pool.submit(prover.step, state.served)
+                ruin.run(Budget(None, tries), enough())
+                step.result()
+                if turn == _ROUNDS // 2 and not closed():
+                    prover.combine(state.served, state.x)
+                    _take(state, prover)
+        else:
+            best, done = [(state.served, state.x.copy())], False
+            proof = pool.submit(prover.until, stop, lambda: best[0], lambda: done)
+            try:
+                while not closed() and time.perf_counter() < stop:
+                    ruin.price = lagrangian.price
+                    ruin.run(Budget(min(stop, time.perf_counter() + _SLICE_S), 0), enough())
+                    _take(state, prover)
+                    if state.served > best[0][0]:
+                        best[0] = (state.served, state.x.copy())
+            finally:
+                done = True
+            proof.result()
+            _take(state, prover)
     watch.see(state.served, lagrangian.weight)
     return state.held(), lagrangian.weight, extra
 
 
-def _remember(state: State, lagrangian: LagrangianBound) -> None:
-    """The best placement's sets join those of pricing."""
-    for m, row in enumerate(np.packbits(state.x, axis=1)):
-        lagrangian.columns[m][row.tobytes()] = lagrangian.steps + 1_000_000
-
-
-def _combine(state: State, lagrangian: LagrangianBound, time_limit_s: float | None) -> None:
-    """The best combination of all sets found, if it is better than the placement."""
-    _remember(state, lagrangian)
-    sets: list[list[Any]] = fitting_sets(state, lagrangian.columns, _MOST_SETS)
-    chosen = best_combination(state.instance, sets, state.served, time_limit_s, None if time_limit_s is not None else 50)
-    if chosen is None:
+def _take(state: State, prover: Prover) -> None:
+    """The placement that proving came upon, if it is better."""
+    found, prover.found = prover.found, None
+    if found is None:
         return
     saved = state.save()
-    state.load(state.instance.with_pins([np.flatnonzero(row).astype(np.int32) for row in chosen]))
+    state.load(state.instance.with_pins([np.flatnonzero(row).astype(np.int32) for row in found]))
     to_fixpoint(state)
     if state.served < saved[2]:
         state.restore(saved)

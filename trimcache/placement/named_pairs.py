@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from trimcache.errors import UsageError
 
-__all__ = ["named_pairs"]
+__all__ = ["model_named", "named_pairs"]
 
 
 def named_pairs(texts: Iterable[str], server_names: Sequence[str], model_names: Sequence[str], option: str) -> list[tuple[int, int]]:
@@ -26,11 +26,12 @@ def named_pairs(texts: Iterable[str], server_names: Sequence[str], model_names: 
         if server != "*" and server not in server_names:
             raise UsageError(f"{option} {text!r}", "names an unknown server", _near(server, server_names))
         servers = range(len(server_names)) if server == "*" else [list(server_names).index(server)]
-        pairs += [(m, _model(model, model_names, f"{option} {text!r}")) for m in servers]
+        pairs += [(m, model_named(model, model_names, f"{option} {text!r}")) for m in servers]
     return pairs
 
 
-def _model(name: str, names: Sequence[str], subject: str) -> int:
+def model_named(name: str, names: Sequence[str], subject: str) -> int:
+    """The index of the model that is called ``name`` or is the only one with that ending; UsageError for none or several."""
     ending = [i for i, full in enumerate(names) if full == name] or [
         i for i, full in enumerate(names) if name and full.endswith(name) and full[-len(name) - 1] in "/@#"
     ]

@@ -45,9 +45,19 @@ class PrefixReach(Reach):
             raise ProblemError(_SUBJECT, "refers to a user without an order", "give one row of servers a user")
         if bool((counts < 0).any()) or bool((counts > np.diff(by_user.indptr)[users]).any()):
             raise ProblemError(_SUBJECT, "counts more servers than the user has", "give at most the length of the row")
-        nearest = np.array(order, dtype=np.int32)
-        start = by_user.indptr[users]
-        for name, value in (("pool", nearest), ("start", start), ("stop", start + counts)):
+        self._put(n_servers, np.array(order, dtype=np.int32), by_user.indptr[users], counts)
+
+    @classmethod
+    def trusted(
+        cls, n_servers: int, order_ptr: NDArray[np.int64], order: NDArray[np.int32], user: ArrayLike, count: ArrayLike
+    ) -> PrefixReach:
+        """The same from arrays that are right by the way they were made: not copied, not checked, ``order`` becomes read-only."""
+        made = cls.__new__(cls)
+        made._put(n_servers, order, order_ptr[np.asarray(user)], np.asarray(count, dtype=np.int64))
+        return made
+
+    def _put(self, n_servers: int, pool: NDArray[np.int32], start: NDArray[np.int64], count: NDArray[np.int64]) -> None:
+        for name, value in (("pool", pool), ("start", start), ("stop", start + count)):
             value.flags.writeable = False
             object.__setattr__(self, f"_{name}", value)
         object.__setattr__(self, "n_servers", int(n_servers))
@@ -65,6 +75,11 @@ class PrefixReach(Reach):
     def lists(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
         """Row ``r`` is ``pool[start[r]:stop[r]]``, nearest first: ``(start, stop, pool)``; users' rows are shared."""
         return self._start, self._stop, self._pool  # type: ignore[attr-defined]
+
+    def servers_of(self, request: int) -> NDArray[np.int32]:
+        """The servers of one request, ascending."""
+        start, stop, pool = self.lists()
+        return np.sort(pool[start[request] : stop[request]])
 
     @cached_property
     def _listed(self) -> Reach:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimcache.placement._jit import helper
+from trimcache.placement._jit import entry, helper
 
 __all__ = ["Blocks", "Log", "Resident", "plan", "serve_gdsf", "serve_lfu", "serve_lru", "serve_replace"]
 
@@ -95,7 +95,7 @@ def drop(b, r, i):  # type: ignore[no-untyped-def]
     return before - r.used[0]
 
 
-@helper
+@entry
 def serve_lru(b, r, capacity, models, last, clock, log):  # type: ignore[no-untyped-def]
     """LRU: ``last int64[I]`` is the time of each model's last request, ``clock int64[1]`` the present time."""
     for n in range(models.size):
@@ -139,7 +139,7 @@ def cheapest(b, r, frequency, i):  # type: ignore[no-untyped-def]
     return victim
 
 
-@helper
+@entry
 def serve_lfu(b, r, capacity, models, frequency, step, growth, margin, log):  # type: ignore[no-untyped-def]
     """LFU with admission: the newcomer must outweigh, in requests, all victims that its missing bytes push out."""
     victims = np.empty(frequency.size, np.int64)
@@ -182,7 +182,7 @@ def serve_lfu(b, r, capacity, models, frequency, step, growth, margin, log):  # 
         log.evicted[n] = before + written - r.used[0]
 
 
-@helper
+@entry
 def serve_gdsf(b, r, capacity, models, uses, inflation, floor, log):  # type: ignore[no-untyped-def]
     """GDSF: priority = inflation at the last use + uses / bytes, the bytes being freeable (resident) or missing (newcomer)."""
     for n in range(models.size):
@@ -287,7 +287,7 @@ def choose(b, r, capacity, value, price, start, trunk):  # type: ignore[no-untyp
         take(b, r, best, taken, need, move)
 
 
-@helper
+@entry
 def worth(b, r, chosen, value, price):  # type: ignore[no-untyped-def]
     """Value of the models ``chosen``, less the price of the bytes that the cache has to write for them."""
     total = 0.0
@@ -304,7 +304,7 @@ def worth(b, r, chosen, value, price):  # type: ignore[no-untyped-def]
     return total
 
 
-@helper
+@entry
 def plan(b, r, capacity, value, price, trunk_ptr, trunks):  # type: ignore[no-untyped-def]
     """The best of several greedy fillings by net worth: from what is resident, from nothing, and with trunks bought in advance.
 
@@ -353,7 +353,7 @@ def move_to(b, r, chosen):  # type: ignore[no-untyped-def]
     return written, before + written - r.used[0]
 
 
-@helper
+@entry
 def serve_replace(b, r, capacity, models, frequency, step, growth, clock, period, horizon, price, trunk_ptr, trunks, log):  # type: ignore[no-untyped-def]
     """Re-placement every ``period`` requests; in between a missed model is kept only if it fits beside the others."""
     for n in range(models.size):
