@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from trimcache.report.figures import _STYLES
+from trimcache.report.style import LINES
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 _NAMES = {"list": "reach as a list of servers", "prefix": "reach as prefixes of users' orders"}
@@ -35,7 +35,7 @@ def draw_growth(rows: list[list[str]], name: str = "placement-growth") -> list[P
 def _panel(axes: Any, rows: list[list[str]], column: int, scale: float, label: str) -> None:
     for n, form in enumerate(_NAMES):
         points = [(int(row[1]), float(row[column]) * scale) for row in rows if row[2] == form and float(row[column]) > 0]
-        axes.plot(*zip(*points, strict=True), **_STYLES[n], label=_NAMES[form], linewidth=1.8, markersize=6, markerfacecolor="white")
+        axes.plot(*zip(*points, strict=True), **LINES[n], label=_NAMES[form], linewidth=1.8, markersize=6, markerfacecolor="white")
     entries, values = zip(*((int(row[1]), float(row[column]) * scale) for row in rows if row[2] == "list"), strict=True)
     in_proportion = [values[-1] * entry / entries[-1] for entry in entries]
     axes.plot(entries, in_proportion, color="black", linewidth=1.0, linestyle=":", label="in proportion to the entries")

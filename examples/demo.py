@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import trimcache as tc
-from trimcache.report.figures import hit_ratio_against_capacity
-from trimcache.simulation.capacity_curve import CurvePoint, capacity_curve
+from trimcache.simulation.results import read_results
 from trimcache.sizes import format_size
 
 EXAMPLES = Path(__file__).resolve().parent
@@ -36,7 +35,8 @@ def main() -> int:
     arguments = parser.parse_args()
     output: Path = arguments.output
     output.mkdir(parents=True, exist_ok=True)
-    finetunes, catalog, plan, figure = output / "finetunes", output / "zoo.catalog", output / "plan.json", output / "hit-ratio.png"
+    finetunes, catalog, plan = output / "finetunes", output / "zoo.catalog", output / "plan.json"
+    results, figure = output / "hit-ratio.parquet", output / "hit-ratio.png"
     began = time.monotonic()
 
     step("1. Fine-tune real models (frozen backbones, LoRA, merged LoRA, full)")
@@ -51,7 +51,7 @@ def main() -> int:
     sizes = json.loads(run_trimcache("stats", str(catalog), "--json", capture=True))
 
     step(f"4. Hit ratio against capacity, mean of {TOPOLOGIES} networks: with sharing (gen) and without (independent)")
-    points = draw_curve(catalog, figure, int(sizes["unique_bytes"]))
+    points = draw_curve(catalog, results, figure, int(sizes["unique_bytes"]))
     capacity = where_sharing_pays_most(points)
 
     step(f"5. Plan {SERVERS} servers of {format_size(capacity)} each, where sharing pays most")
@@ -66,6 +66,7 @@ def main() -> int:
         (finetunes, "the models, and manifest.json with their tasks and scores"),
         (catalog, "the catalog: plain Parquet, any reader opens it"),
         (plan, "the plan: what each server holds"),
+        (results, "the hit ratios, a row for each network, capacity and algorithm"),
         (figure, "the figure"),
     ):
         print(f"  {path}  {what}")
@@ -99,31 +100,28 @@ def run_trimcache(*arguments: str, capture: bool = False) -> str:
     return done.stdout or ""
 
 
-def draw_curve(catalog: Path, figure: Path, unique_bytes: int) -> list[CurvePoint]:
-    """Hit ratio of both algorithms at each capacity, drawn and returned."""
-    graph = tc.open_catalog(catalog).graph()
-    smallest = int(graph.model_bytes.min())
+def draw_curve(catalog: Path, results: Path, figure: Path, unique_bytes: int) -> list[dict[str, Any]]:
+    """Hit ratio of both algorithms at each capacity, drawn, and its rows."""
+    smallest = int(tc.open_catalog(catalog).graph().model_bytes.min())
     capacities = sorted({max(smallest, int(fraction * unique_bytes)) for fraction in FRACTIONS})
-    points = capacity_curve(
-        graph, capacities, ("gen", "independent"), seeds=range(TOPOLOGIES), preset=PRESET, n_servers=SERVERS, n_users=USERS
-    )
-    hit_ratio_against_capacity(points, figure, f"{graph.n_models} fine-tunes, {SERVERS} servers, {USERS} users")
-    print(f"{'capacity':>12} {'gen':>8} {'independent':>12} {'attainable':>11}")
-    for capacity in capacities:
-        gen, independent = mean_hit_ratio(points, "gen", capacity), mean_hit_ratio(points, "independent", capacity)
-        attainable = statistics.fmean(point.attainable for point in points)
-        print(f"{format_size(capacity):>12} {gen:>8.3f} {independent:>12.3f} {attainable:>11.3f}")
-    return points
+    # Finished topologies are kept for a run that goes on; this one starts anew, for the catalog may have changed.
+    results.with_name(f"{results.name}.journal").unlink(missing_ok=True)
+    run_trimcache(
+        "simulate", str(catalog), "--preset", PRESET, "--set", f"servers={SERVERS}", "--set", f"users={USERS}",
+        "--sweep", f"capacity={','.join(map(str, capacities))}", "--algorithms", "gen,independent", "--topologies", str(TOPOLOGIES),
+        "-o", str(results), "--plot", str(figure),
+    )  # fmt: skip
+    return read_results(results)
 
 
-def mean_hit_ratio(points: list[CurvePoint], algorithm: str, capacity: int) -> float:
+def mean_hit_ratio(points: list[dict[str, Any]], algorithm: str, capacity: int) -> float:
     """Mean over the topologies."""
-    return statistics.fmean(point.hit_ratio for point in points if (point.algorithm, point.capacity_bytes) == (algorithm, capacity))
+    return statistics.fmean(row["hit_ratio"] for row in points if (row["algorithm"], row["capacity_bytes"]) == (algorithm, capacity))
 
 
-def where_sharing_pays_most(points: list[CurvePoint]) -> int:
+def where_sharing_pays_most(points: list[dict[str, Any]]) -> int:
     """The capacity at which gen is furthest above independent."""
-    capacities = {point.capacity_bytes for point in points}
+    capacities = {row["capacity_bytes"] for row in points}
     return max(capacities, key=lambda capacity: mean_hit_ratio(points, "gen", capacity) - mean_hit_ratio(points, "independent", capacity))
 
 

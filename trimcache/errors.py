@@ -18,6 +18,7 @@
     +-- NetworkError                    an edge network is inconsistent or cannot be read
     +-- ProblemError                    a placement problem is ill-posed (shapes, NaN, negative demand)
     +-- PlanError                       a plan cannot be read, or does not fit its catalog
+    +-- SimulationError                 a simulation cannot go on: a worker died, its journal is another's
 
 An error is one line: what it concerns (a file, a model, a flag), what is wrong, and what to do about it.
 """
@@ -112,3 +113,7 @@ class ProblemError(TrimcacheError):
 
 class PlanError(TrimcacheError):
     """A plan cannot be read or does not fit its catalog."""
+
+
+class SimulationError(TrimcacheError):
+    """A simulation cannot go on."""

@@ -20,7 +20,7 @@ def library(n_models: int = 12, base_bytes: int = 40_000_000) -> ModelBlockGraph
 
 
 def test_presets_are_the_documented_settings():
-    assert preset_names() == ("download", "paper")
+    assert preset_names() == ("download", "paper", "paper-small", "urban")
     paper, download = EdgeNetwork.preset("paper"), EdgeNetwork.preset("download")
     assert (paper.n_servers, paper.n_users, paper.coverage_radius_m) == (10, 30, 275.0)
     assert (paper.bandwidth_hz, paper.power_dbm, paper.noise_dbm_per_hz) == (400e6, 43.0, -174.0)

@@ -135,25 +135,6 @@ def test_popularity_goes_by_family_and_by_table(tmp_path: Path) -> None:
     assert dict(zip(given_back.model_names, given_back.popularity, strict=True)) == {name: i for i, name in enumerate(names)}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("ending", [".csv", ".json", ".parquet"])
-def test_a_table_for_any_graph(ending: str, tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from trimcache.graph import ModelBlockGraph
-    from trimcache.synthesis.popularity import with_popularity
-
-    graph = ModelBlockGraph.from_blocks({"a": ["x", "y"], "b": ["x"]}, {"x": 10, "y": 5})
-    path = tmp_path / f"downloads{ending}"
-    if ending == ".parquet":
-        pq.write_table(pa.table({"model": ["b", "c"], "popularity": [3.0, 1.0]}), path)
-    else:
-        path.write_text('{"b": 3, "c": 1}' if ending == ".json" else "model,popularity\nb,3\nc,1\n")
-    popularity = with_popularity(graph, path).popularity
-    assert popularity is not None
-    assert popularity.tolist() == [0.0, 3.0]
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

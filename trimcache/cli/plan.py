@@ -14,6 +14,7 @@ from trimcache.errors import UsageError
 from trimcache.sizes import format_size, parse_size
 
 if TYPE_CHECKING:
+    from trimcache.graph import ModelBlockGraph
     from trimcache.network import EdgeNetwork
     from trimcache.placement import Placement, PlacementProblem
     from trimcache.plan import Plan, PlanDiff
@@ -47,12 +48,25 @@ _DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like ever
     metavar="RATIO",
     help="Find the least capacity, the same on every server, that reaches it.",
 )
-@click.option("--preset", help="Edge network: paper, or download (deadlines that grow with size).")
-@click.option("--network", type=PATH, metavar="FILE", help="Your own edge network (TOML) instead of a preset.")
-@click.option("--servers", type=int, metavar="M", help="Edge servers of the preset; 10 if not given.")
-@click.option("--users", type=int, metavar="K", help="Users of the preset; 30 if not given.")
-@click.option("--capacity", metavar="SIZE", help="Of every server, like 500MB or 1GiB; 1GB if not given.")
+@click.option("--preset", help="Edge network: paper, paper-small, download (deadlines that grow with size), or urban (3GPP UMi).")
+@click.option("--network", type=PATH, metavar="FILE", help="Your own edge network (TOML, see docs/networks.md) instead of a preset.")
+@click.option("--servers", type=int, metavar="M", help="Edge servers of the preset; 10 in most if not given.")
+@click.option("--users", type=int, metavar="K", help="Users of the preset; 30 in most if not given.")
+@click.option("--capacity", metavar="SIZE", help="Of every server, like 500MB or 1GiB; if not given, what the network file says, else 1GB.")
 @click.option("--zipf", type=float, help="Exponent of the demand, ranked anew for each user; 0.8 if not given.")
+@click.option(
+    "--popularity",
+    type=PATH,
+    metavar="FILE",
+    help="How often each model is asked for, instead of --zipf: CSV or Parquet with columns model, weight. Models not in it: never.",
+)
+@click.option(
+    "--demand",
+    "demand_file",
+    type=PATH,
+    metavar="FILE",
+    help="Who asks for what, instead of --zipf: CSV or Parquet with columns user (or site, a server), model, weight.",
+)
 @click.option("--seed", type=int, help="Of positions, deadlines and demand; 0 if not given.")
 @click.option(
     "--from",
@@ -79,6 +93,8 @@ def plan(
     users: int | None,
     capacity: str | None,
     zipf: float | None,
+    popularity: Path | None,
+    demand_file: Path | None,
     seed: int | None,
     old: Path | None,
     switch_cost: float | None,
@@ -87,10 +103,12 @@ def plan(
 ) -> int:
     """Choose which models every edge server of a network holds, so that most requests are served in time."""
     from trimcache.catalog.reader import open_catalog
-    from trimcache.network.diagnosis import binding_limit, empty_placement_reason
+    from trimcache.network.demand_table import demand_from_table
+    from trimcache.network.diagnosis import binding_limit, empty_placement_reason, unconnected
     from trimcache.placement import compile_kernels, needs_compilation, place
     from trimcache.placement.named_pairs import named_pairs
     from trimcache.plan import diff, make_plan, read_plan, write_plan
+    from trimcache.synthesis.popularity import with_popularity
 
     names = [name.strip() for name in algorithm.split(",") if name.strip()]
     if not names:
@@ -99,7 +117,16 @@ def plan(
         raise UsageError("--switch-cost", "weighs bytes moved from an old plan", "give that plan with --from OLD")
     if target is not None and (capacity is not None or switch_cost is not None):
         raise UsageError("--target-hit-ratio", "looks for the capacity itself", "leave out --capacity and --switch-cost")
+    if popularity is not None and zipf is not None:
+        raise UsageError("--popularity", "says how often each model is asked for", "leave out --zipf")
+    if demand_file is not None and (popularity is not None or zipf is not None):
+        raise UsageError("--demand", "says who asks for what", "leave out --zipf and --popularity")
+    demand_said = demand_file is not None or popularity is not None or zipf is not None
     before = read_plan(old) if old else None
+    if before is not None and before.document.demand.get("ranking") == "table" and not demand_said:
+        raise UsageError(str(old), "was made for a demand table of its own", "give that table again with --demand, or --zipf")
+    if before is not None and before.document.demand.get("ranking") == "weights" and not demand_said:
+        raise UsageError(str(old), "was made for a popularity of its own", "give that table again with --popularity, or --zipf")
     opened = open_catalog(catalog)
     for model in opened.models:
         if model.missing is not None:
@@ -107,13 +134,21 @@ def plan(
     graph = opened.graph()
     edge = _network(preset, network, servers, users, seed, before)
     exponent = zipf if zipf is not None else _remembered(before, "zipf", 0.8)
-    demand = {"zipf": exponent, "ranking": "user"}
+    demand: dict[str, Any] = {"zipf": exponent, "ranking": "user"}
+    if popularity is not None:
+        graph = with_popularity(graph, popularity, known=[model.name for model in opened.models])
+        demand = {"popularity": popularity.name, "ranking": "weights"}
+        _note_unnamed(graph, quiet=quiet)
+    requests = demand_from_table(demand_file, edge, graph) if demand_file is not None else None
+    if demand_file is not None:
+        demand = {"table": demand_file.name, "ranking": "table"}
     demand_seed = seed if seed is not None else (before.document.seed if before else 0)
     needed = [*names, *(["auto"] if target is not None or switch_cost is not None else [])]
     if needs_compilation(needed):
         note_line("compiling the placement kernels, once after installation (some seconds)", quiet=quiet)
     compile_kernels(needed)  # or load them, so that the times below are those of the algorithms
-    problem = edge.problem(graph, _capacities(capacity, before, edge), exponent, demand_seed, ranking="user")
+    capacities = _capacities(capacity, before if network is None else None, edge)
+    problem = edge.problem(graph, capacities, exponent, demand_seed, ranking=demand["ranking"], demand=requests)
     if pin or forbid:
         names_of = (edge.server_names, graph.model_names)
         problem = problem.changed(pinned=named_pairs(pin, *names_of, "--pin"), forbidden=named_pairs(forbid, *names_of, "--forbid"))
@@ -130,6 +165,8 @@ def plan(
     if output is not None:
         write_plan(made, output)
 
+    for line in unconnected(edge) if network is not None else ():
+        warning_line(line)
     limit = binding_limit(problem, edge)
     if limit is not None:
         warning_line(str(limit))
@@ -149,6 +186,13 @@ def plan(
         if output is not None:
             note_line(f"plan written to {output}", quiet=quiet)
     return 0
+
+
+def _note_unnamed(graph: ModelBlockGraph, *, quiet: bool) -> None:
+    assert graph.popularity is not None
+    unnamed = int((graph.popularity == 0).sum())
+    if unnamed:
+        note_line(f"{unnamed} of {graph.n_models} models have no weight: nobody asks for them", quiet=quiet)
 
 
 def _for_target(
@@ -211,18 +255,18 @@ def _network(
     remembered = (before.document.network or {}).get("preset_name") if before is not None else None
     return EdgeNetwork.preset(
         preset or remembered or "paper",
-        n_servers=10 if servers is None else servers,
-        n_users=30 if users is None else users,
+        n_servers=servers,
+        n_users=users,
         seed=0 if seed is None else seed,
     )
 
 
-def _capacities(capacity: str | None, before: Plan | None, edge: EdgeNetwork) -> int | list[int]:
+def _capacities(capacity: str | None, before: Plan | None, edge: EdgeNetwork) -> int | list[int] | None:
     if capacity is not None:
         return parse_size(capacity)
     if before is not None and tuple(server.name for server in before.servers) == edge.server_names:
         return [server.capacity_bytes for server in before.servers]
-    return parse_size(_DEFAULT_CAPACITY)
+    return None if edge.capacity_bytes is not None else parse_size(_DEFAULT_CAPACITY)
 
 
 def _remembered(before: Plan | None, key: str, default: float) -> float:

@@ -9,7 +9,7 @@ from trimcache._atoms import mix64
 from trimcache.errors import ProblemError
 from trimcache.placement.demand import Demand
 
-__all__ = ["RANKINGS", "user_permutations", "zipf_demand"]
+__all__ = ["RANKINGS", "user_permutations", "weighted_demand", "zipf_demand"]
 
 RANKINGS = ("user", "global", "popularity")
 
@@ -27,6 +27,7 @@ def zipf_demand(
     ranking: str = "user",
     popularity: ArrayLike | None = None,
     requests_per_user: int | None = None,
+    user_weight: ArrayLike = 1.0,
 ) -> Demand:
     """Each user asks for the model of rank r with probability proportional to ``r ** -exponent``.
 
@@ -36,6 +37,7 @@ def zipf_demand(
             ``"global"`` in catalog order for everybody, ``"popularity"`` by falling ``popularity`` for everybody.
         popularity: floats [I], for that ranking only; ties in catalog order.
         requests_per_user: only the first so many ranks are asked for; None: all models.
+        user_weight: how much each user asks for, one or floats [K] >= 0 on any scale.
 
     A user's order depends on (seed, user, n_models) alone, so more users leave the first ones as they were.
 
@@ -60,7 +62,26 @@ def zipf_demand(
         model = np.broadcast_to(order[:depth], (n_users, depth))
     probability = np.arange(1, depth + 1, dtype=np.float64) ** -exponent
     user = np.repeat(np.arange(n_users), depth)
-    return Demand.from_requests(n_users, n_models, user, model.reshape(-1), np.tile(probability, n_users))
+    weight = np.multiply.outer(_each(user_weight, n_users), probability).reshape(-1)
+    return Demand.from_requests(n_users, n_models, user, model.reshape(-1), weight)
+
+
+def weighted_demand(n_users: int, popularity: ArrayLike, user_weight: ArrayLike = 1.0) -> Demand:
+    """Every user asks for a model with probability proportional to its ``popularity`` (floats [I]); 0 is never asked for.
+
+    ``user_weight`` says how much each user asks for, one or floats [K].
+
+    Raises:
+        ProblemError: negative or non-finite popularity, no request at all.
+    """
+    weights = np.asarray(popularity, dtype=np.float64)
+    wanted = np.flatnonzero(weights)
+    user, model = np.repeat(np.arange(n_users), wanted.size), np.tile(wanted, n_users)
+    return Demand.from_requests(n_users, weights.size, user, model, weights[model] * _each(user_weight, n_users)[user])
+
+
+def _each(user_weight: ArrayLike, n_users: int) -> NDArray[np.float64]:
+    return np.broadcast_to(np.asarray(user_weight, dtype=np.float64), (n_users,))
 
 
 def user_permutations(n_users: int, n_models: int, depth: int, seed: int) -> NDArray[np.int64]:

@@ -4,83 +4,92 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from trimcache.errors import NetworkError, UsageError
+from trimcache.errors import NetworkError, ProblemError, UsageError
+from trimcache.network._checks import checked
+from trimcache.network._values import nearest, number, whole
+from trimcache.network.coverage import count_covered
 from trimcache.network.presets import preset as preset_numbers
+from trimcache.network.presets import preset_counts
 
 if TYPE_CHECKING:
     from trimcache.graph import ModelBlockGraph
+    from trimcache.network.channels import Channel
+    from trimcache.network.links import Links
+    from trimcache.network.tables import LinkTable
+    from trimcache.placement.demand import Demand
     from trimcache.placement.problem import PlacementProblem
 
 __all__ = ["EdgeNetwork"]
 
 _SERVERS, _USERS = 1, 2  # random streams: servers and users are drawn apart, so neither moves the other
+_MOST = 10**7  # servers or users: far beyond any use, short of what no memory holds
+_CAPACITY_BYTES = 10**9  # Q of the paper's setting (assumption), where neither network nor caller says
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class EdgeNetwork:
-    """M edge servers and K users in the plane, frozen.
+    """M edge servers and K users, frozen; their links follow from places and a channel, or are a table.
+
+    A user may be one person or a group; "one or each" is one number for all, or one a server or user.
 
     Attributes:
-        server_names: M unique names.
-        server_positions_m, user_positions_m: float64[M, 2] and float64[K, 2].
-        coverage_radius_m: a server covers the users within this distance.
-        bandwidth_hz, power_dbm: of each server, shared by its active users.
+        server_names, user_names: M and K unique names.
+        server_positions_m, user_positions_m: float64[M, 2] and float64[K, 2]. With a table they are for drawing only, and may be None.
+        links: the table of rates and latencies; None: they follow from the geometry.
+        channel: mean power gain over distance. This and the next five play no part with a table.
+        coverage_radius_m: a server covers the users within this distance; one or each.
+        bandwidth_hz, power_dbm: of a server, shared by its active users; one or each.
         noise_dbm_per_hz: noise power density.
-        path_gain, path_loss_exponent: ``g0`` and ``a0`` of the path loss ``g0 d^-a0``.
         active_probability: ``pA``, the chance that a covered user is active.
-        backhaul_bps: one rate between any two servers, or float64[M, M] from server to server (the diagonal is
-            ignored; 0: no link).
+        backhaul_bps: one rate between any two servers, or float64[M, M] from server to server (the diagonal is ignored; 0: no link).
+        backhaul_latency_s: what every relay over a link takes beside its bytes, in the same forms.
+        relays: ``"one-hop"``: a server reaches a user by one link to a server of the user; ``"shortest-path"``: by several, too.
         deadline_low_s, deadline_high_s: the deadline of a request is uniform between them ...
-        deadline_bps: ... plus ``8 * model_bytes / deadline_bps``, unless None.
-        inference_s: on-device inference time, counted against the deadline.
-        seed: of the deadlines, and of the positions in a preset.
-        preset_name: the preset it came from, or None.
+        deadline_bps: ... plus ``8 * model_bytes / deadline_bps``, unless None; all three one or each.
+        inference_s: on-device inference time, counted against the deadline; one or each.
+        user_weight: float64[K], how much a user asks for, on any scale. It does not change rates.
+        capacity_bytes: int64[M], or None if it is not a part of the network.
+        seed: of deadlines and of the channel's chances, and of the positions in a preset.
+        preset_name: the preset that its numbers came from, or None.
 
     Raises:
         NetworkError: shapes that disagree, repeated names, or a number outside its range.
     """
 
     server_names: tuple[str, ...]
-    server_positions_m: NDArray[np.float64]
-    user_positions_m: NDArray[np.float64]
-    coverage_radius_m: float
-    bandwidth_hz: float
-    power_dbm: float
+    user_names: tuple[str, ...]
+    server_positions_m: NDArray[np.float64] | None
+    user_positions_m: NDArray[np.float64] | None
+    links: LinkTable | None = None
+    channel: Channel
+    coverage_radius_m: NDArray[np.float64]
+    bandwidth_hz: NDArray[np.float64]
+    power_dbm: NDArray[np.float64]
     noise_dbm_per_hz: float
-    path_gain: float
-    path_loss_exponent: float
     active_probability: float
     backhaul_bps: NDArray[np.float64]
-    deadline_low_s: float
-    deadline_high_s: float
-    deadline_bps: float | None = None
-    inference_s: float = 0.0
+    backhaul_latency_s: NDArray[np.float64]
+    relays: str
+    deadline_low_s: NDArray[np.float64]
+    deadline_high_s: NDArray[np.float64]
+    deadline_bps: NDArray[np.float64] | None
+    inference_s: NDArray[np.float64]
+    user_weight: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.ones(()))
+    capacity_bytes: NDArray[np.int64] | None = None
     seed: int = 0
     preset_name: str | None = None
 
     def __post_init__(self) -> None:
-        def put(name: str, value: object) -> None:
+        for name, value in checked({field.name: getattr(self, field.name) for field in dataclasses.fields(self)}).items():
             object.__setattr__(self, name, value)
-
-        put("server_names", tuple(str(name) for name in self.server_names))
-        for name in ("server_positions_m", "user_positions_m", "backhaul_bps"):
-            put(name, _array(getattr(self, name), name))
-        for name in _NUMBERS:
-            value = getattr(self, name)
-            if not (name == "deadline_bps" and value is None):
-                put(name, _number(value, name))
-        put("seed", _seed(self.seed))
-        _validate(self)
 
     @property
     def n_servers(self) -> int:
@@ -90,201 +99,175 @@ class EdgeNetwork:
     @property
     def n_users(self) -> int:
         """K."""
-        return int(self.user_positions_m.shape[0])
+        return len(self.user_names)
 
-    def backhaul_matrix_bps(self) -> NDArray[np.float64]:
-        """float64[M, M]: rate from server to server."""
-        return np.asarray(np.broadcast_to(self.backhaul_bps, (self.n_servers, self.n_servers)))
+    @cached_property
+    def covered_users(self) -> NDArray[np.int64]:
+        """int64[M]: |K_m|, the users that each server serves directly."""
+        if self.links is not None:
+            return np.bincount(self.links.server, minlength=self.n_servers)
+        return count_covered(*self.places_m(), self.coverage_radius_m)
+
+    @property
+    def has_fixed_latency(self) -> bool:
+        """Whether some link takes time beside its bytes, so that the order of servers depends on the size of a model."""
+        return bool(self.backhaul_latency_s.any()) or (self.links is not None and bool(self.links.latency_s.any()))
+
+    def places_m(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positions of servers and of users; NetworkError if there are none."""
+        if self.server_positions_m is None or self.user_positions_m is None:
+            raise NetworkError("network", "has no positions, its links are a table", "use a network with places")
+        return self.server_positions_m, self.user_positions_m
+
+    def mean_links(self, users: slice = slice(None)) -> Links:
+        """Direct links to some users at expected rates; see ``trimcache.network.links``."""
+        from trimcache.network.links import mean_links
+
+        return mean_links(self, users)
 
     # -- made from ------------------------------------------------------------------------------------------------
 
     @classmethod
-    def preset(cls, name: str = "paper", *, n_servers: int = 10, n_users: int = 30, seed: int = 0, **overrides: Any) -> EdgeNetwork:
+    def preset(
+        cls, name: str = "paper", *, n_servers: int | None = None, n_users: int | None = None, seed: int = 0, **overrides: Any
+    ) -> EdgeNetwork:
         """A named setting with servers and users uniform in a square.
 
         ``overrides`` replaces any number of the preset, for example ``backhaul_bps=1e9`` or ``area_m=400``. Servers
         and users are drawn one after another from streams of their own: with the same seed a larger network keeps
-        the servers and users of the smaller one.
+        the servers and users of the smaller one. None: as many as the preset says, 10 and 30 in most.
 
         Raises:
             UsageError: an unknown preset or override, named with the nearest valid one.
+            NetworkError: a number outside its range.
         """
         numbers = preset_numbers(name)
         for key in overrides:
             if key not in numbers:
-                raise UsageError(f"network parameter {key!r}", "is unknown", _nearest(key, numbers))
-        numbers |= overrides
-        for what, count in (("servers", n_servers), ("users", n_users)):
+                raise UsageError(f"network parameter {key!r}", "is unknown", nearest(key, numbers))
+        usual = preset_counts(name)
+        counts = (usual[0] if n_servers is None else n_servers, usual[1] if n_users is None else n_users)
+        for what, count in zip(("servers", "users"), counts, strict=True):
             if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 0:
                 raise UsageError(f"number of {what} {count!r}", "is not a whole number >= 0", "give for example 10")
-        area_m = _number(numbers.pop("area_m"), "area_m")
+            if count > _MOST:
+                raise UsageError(f"number of {what} {count}", "is more than can be drawn", f"give at most {_MOST}")
+        area_m = number(overrides.pop("area_m", numbers.pop("area_m")), "area_m")
+        numbers.pop("area_m", None)
         if area_m <= 0:
             raise NetworkError("area_m", f"{area_m} is not positive", "give metres > 0")
-        seed = _seed(seed)
+        seed = whole(seed, "seed")
         return cls(
-            server_names=tuple(f"server-{m}" for m in range(n_servers)),
-            server_positions_m=np.random.default_rng([seed, _SERVERS]).random((n_servers, 2)) * area_m,
-            user_positions_m=np.random.default_rng([seed, _USERS]).random((n_users, 2)) * area_m,
+            server_names=tuple(f"server-{m}" for m in range(counts[0])),
+            user_names=tuple(f"user-{k}" for k in range(counts[1])),
+            server_positions_m=np.random.default_rng([seed, _SERVERS]).random((counts[0], 2)) * area_m,
+            user_positions_m=np.random.default_rng([seed, _USERS]).random((counts[1], 2)) * area_m,
             seed=seed,
             preset_name=name,
-            **numbers,
+            **with_channel(numbers, overrides),
         )
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], subject: str = "network") -> EdgeNetwork:
-        """A network from plain values: what ``to_dict`` gave, or a preset by name with ``n_servers`` and ``n_users``.
+        """A network from plain values: what ``to_dict`` gave, or the keys of a network file (docs/networks.md) that name no file.
 
         Raises:
             NetworkError: an unknown key (named, with the nearest valid one), a missing one, or a wrong value.
         """
-        try:
-            if "server_positions_m" not in document and "user_positions_m" not in document:
-                return cls._from_preset(document)
-            fields = [f.name for f in dataclasses.fields(cls)]
-            _refuse_unknown(document, fields)
-            values = dict(document)
-            numbers = preset_numbers(str(values.get("preset_name") or "paper"))
-            numbers.pop("area_m")
-            values = numbers | values
-            values.setdefault("server_names", [f"server-{m}" for m in range(len(values.get("server_positions_m", ())))])
-            for name in ("server_positions_m", "user_positions_m"):
-                if name not in values:
-                    raise NetworkError(name, "is missing", "give one [x, y] a row, in metres")
-            return cls(**values)
-        except (NetworkError, UsageError) as error:
-            if error.subject == subject:
-                raise
-            raise NetworkError(subject, f"{error.subject} {error.problem}", error.fix) from error
+        from trimcache.network.network_file import network_from
 
-    @classmethod
-    def _from_preset(cls, document: Mapping[str, Any]) -> EdgeNetwork:
-        values = dict(document)
-        name = str(values.pop("preset_name", None) or "paper")
-        _refuse_unknown(values, [*preset_numbers(name), "n_servers", "n_users", "seed", "preset_name"])
-        return cls.preset(name, **values)
+        return network_from(document, subject)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> EdgeNetwork:
-        """A network from a TOML file with the keys of ``from_dict``; NetworkError names the file and the fix."""
-        try:
-            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise NetworkError(str(path), "does not exist", "check the path, or use a preset") from error
-        except OSError as error:
-            raise NetworkError(str(path), f"cannot be read ({error.strerror})", "check the file") from error
-        except ValueError as error:  # TOML and UTF-8 errors
-            raise NetworkError(str(path), f"is not TOML ({error})", "see docs/formats.md, Network") from error
-        return cls.from_dict(document, str(path))
+        """A network from a TOML file, see docs/networks.md; NetworkError names the file and the fix."""
+        from trimcache.network.network_file import read_network
+
+        return read_network(path)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values (lists, numbers, strings) that ``from_dict`` reads back to an equal network."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        arrays = {name: value.tolist() for name, value in values.items() if isinstance(value, np.ndarray)}
-        return values | arrays | {"server_names": list(self.server_names)}
+        from trimcache.network.network_file import plain_values
+
+        return plain_values(self)
+
+    def with_users(self, user_positions_m: ArrayLike) -> EdgeNetwork:
+        """The same servers and users, the users moved to float64[K, 2]; deadlines and chances of the channel keep their draw.
+
+        Raises:
+            NetworkError: the links are a table, or the positions are of another shape.
+        """
+        self.places_m()
+        if self.links is not None:
+            raise NetworkError("network", "has a table of links, which does not change with places", "use a network with a channel")
+        return dataclasses.replace(self, user_positions_m=cast("NDArray[np.float64]", user_positions_m))
 
     # -- what placement needs ---------------------------------------------------------------------------------------
 
     def problem(
         self,
         graph: ModelBlockGraph,
-        capacity_bytes: int | Any = 10**9,
+        capacity_bytes: int | ArrayLike | None = None,
         zipf: float = 0.8,
         seed: int = 0,
         *,
         ranking: str = "user",
         requests_per_user: int | None = None,
+        demand: Demand | None = None,
     ) -> PlacementProblem:
-        """The placement problem of this network for the models of ``graph`` under Zipf demand.
+        """The placement problem of this network for the models of ``graph``, under Zipf demand, their own, or one that is given.
 
         Args:
-            capacity_bytes: one capacity, or one a server.
-            zipf, seed, ranking, requests_per_user: the demand; see ``trimcache.network.demand.zipf_demand``.
+            capacity_bytes: one capacity, or one a server; None: the network's own, else 10**9.
+            zipf, seed, ranking, requests_per_user: the demand; see ``trimcache.network.demand.zipf_demand``. The ranking
+                ``"weights"`` is no law: every user asks for a model as often as ``graph.popularity`` says. Users count by their weight.
+            demand: instead of the four, for example of ``trimcache.network.demand_table.demand_from_table``.
+
+        Raises:
+            ProblemError: an unknown ranking, a popularity that is needed and missing, no request at all, demand of other users.
         """
-        from trimcache.network.demand import zipf_demand
+        from trimcache.network.demand import weighted_demand, zipf_demand
         from trimcache.network.latency import reach
         from trimcache.placement.problem import PlacementProblem
 
-        demand = zipf_demand(
-            self.n_users,
-            graph.n_models,
-            zipf,
-            seed=_seed(seed),
-            ranking=ranking,
-            popularity=graph.popularity,
-            requests_per_user=requests_per_user,
-        )
+        if demand is not None:
+            if demand.n_users != self.n_users:
+                raise ProblemError("demand", f"has {demand.n_users} users, the network {self.n_users}", "give one of this network")
+        elif ranking == "weights":
+            if graph.popularity is None:
+                raise ProblemError("ranking 'weights'", "needs popularities, the graph has none", "use 'user'")
+            demand = weighted_demand(self.n_users, graph.popularity, user_weight=self.user_weight)
+        else:
+            demand = zipf_demand(
+                self.n_users,
+                graph.n_models,
+                zipf,
+                seed=whole(seed, "seed"),
+                ranking=ranking,
+                popularity=graph.popularity,
+                requests_per_user=requests_per_user,
+                user_weight=self.user_weight,
+            )
+        if capacity_bytes is None:
+            capacity_bytes = _CAPACITY_BYTES if self.capacity_bytes is None else self.capacity_bytes
         return PlacementProblem(graph, capacity_bytes, demand, reach(self, demand, graph.model_bytes))
 
     def __repr__(self) -> str:
         return f"EdgeNetwork({self.preset_name or 'own'}, {self.n_servers} servers, {self.n_users} users)"
 
 
-_POSITIVE = ("bandwidth_hz", "path_gain")
-_NOT_NEGATIVE = ("coverage_radius_m", "path_loss_exponent", "deadline_low_s", "deadline_high_s", "inference_s")
-_NUMBERS = (*_POSITIVE, *_NOT_NEGATIVE, "power_dbm", "noise_dbm_per_hz", "active_probability", "deadline_bps")
+def with_channel(numbers: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of a preset and those given in their place, with one channel instead of the numbers of the power law.
 
-
-def _validate(network: EdgeNetwork) -> None:
-    names = network.server_names
-    if len(set(names)) != len(names) or "" in names:
-        raise NetworkError("server_names", "holds an empty or repeated name", "name every server once")
-    for what, shape in (("server_positions_m", (len(names), 2)), ("user_positions_m", (network.n_users, 2))):
-        if getattr(network, what).shape != shape:
-            raise NetworkError(what, f"has shape {getattr(network, what).shape}, not {shape}", "give [x, y] a row")
-    for what in _POSITIVE:
-        if getattr(network, what) <= 0:
-            raise NetworkError(what, f"{getattr(network, what)} is not positive", "give a number > 0")
-    for what in _NOT_NEGATIVE:
-        if getattr(network, what) < 0:
-            raise NetworkError(what, f"{getattr(network, what)} is negative", "give a number >= 0")
-    if not 0 <= network.active_probability <= 1:
-        raise NetworkError("active_probability", f"{network.active_probability} is no probability", "give 0 to 1")
-    if network.deadline_high_s < network.deadline_low_s:
-        raise NetworkError("deadline_high_s", "is below deadline_low_s", "give low <= high")
-    if network.deadline_bps is not None and network.deadline_bps <= 0:
-        raise NetworkError("deadline_bps", f"{network.deadline_bps} is not positive", "give bit/s > 0, or leave it out")
-    if network.backhaul_bps.shape not in ((), (len(names), len(names))):
-        shape = network.backhaul_bps.shape
-        raise NetworkError("backhaul_bps", f"has shape {shape}", "give one rate, or servers x servers")
-    if network.backhaul_bps.size and network.backhaul_bps.min() < 0:
-        raise NetworkError("backhaul_bps", "holds a negative rate", "give bit/s >= 0")
-
-
-def _refuse_unknown(document: Mapping[str, Any], known: Iterable[str]) -> None:
-    known = list(known)
-    for key in document:
-        if key not in known:
-            raise NetworkError(f"key {key!r}", "is unknown", _nearest(key, known))
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = get_close_matches(key, known, n=1, cutoff=0.4)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-
-
-def _array(value: Any, what: str) -> NDArray[np.float64]:
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise NetworkError(what, "is not an array of numbers", "give numbers in rows of one length") from error
-    if what.endswith("positions_m") and array.size == 0:
-        array = array.reshape(0, 2)
-    if not np.isfinite(array).all():
-        raise NetworkError(what, "holds NaN or infinity", "give finite numbers")
-    array.flags.writeable = False
-    return array
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise NetworkError(what, f"{value!r} is not a number", "give a number")
-    if not np.isfinite(value):
-        raise NetworkError(what, f"{value} is not finite", "give a finite number")
-    return float(value)
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise NetworkError("seed", f"{value!r} is not a whole number >= 0", "give for example 0")
-    return int(value)
+    Raises:
+        NetworkError: numbers of the power law beside another channel.
+    """
+    values = {**numbers, **given}
+    law = {name: values.pop(name) for name in ("path_gain", "path_loss_exponent") if name in values}
+    if values["channel"] is None:
+        values["channel"] = {"name": "power-law", "path_gain": law["path_gain"], "exponent": law["path_loss_exponent"]}
+    else:
+        for name in law:
+            if name in given:
+                raise NetworkError(name, "is a number of the power law, and the channel is another", "give the parameters in channel")
+    return values

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trimcache.graph import ModelBlockGraph
 
 Floats = NDArray[np.float64]
+_WEIGHTS = ("weight", "popularity")
 _LAWS = {"zipf": 1, "zipf-mandelbrot": 2, "lognormal": 1, "uniform": 0}
 
 
@@ -78,42 +80,55 @@ def by_family(text: str, families: NDArray[np.int64], rng: np.random.Generator) 
 
 
 def read_popularity(path: Path) -> dict[str, float]:
-    """Model name to weight, from CSV or Parquet with columns ``model`` and ``popularity``, or a JSON object.
+    """Model name to weight, from CSV or Parquet with columns ``model`` and ``weight`` (or ``popularity``), or a JSON object.
 
     Raises:
-        UsageError: it cannot be read, or holds something else.
+        UsageError: it cannot be read, holds something else, names a model twice, or has no weight above 0.
     """
     import pyarrow as pa
 
+    subject = f"popularity {path}"
     try:
-        rows = _pairs(path)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        pairs = _pairs(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise UsageError(
-            f"popularity {path}", f"cannot be read ({str(error).splitlines()[0][:120]})",
-            "give CSV or Parquet with columns model and popularity, or a JSON object",
+            subject, f"cannot be read ({str(error).splitlines()[0][:120]})",
+            "give CSV or Parquet with columns model and weight, or a JSON object",
         ) from error  # fmt: skip
-    for name, weight in rows.items():
+    rows: dict[str, float] = {}
+    for name, weight in pairs:
         if not (math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"popularity {path}", f"{name!r} has the weight {weight}", "weights are 0 or more")
-    if not rows or not any(rows.values()):
-        raise UsageError(f"popularity {path}", "gives no model a weight", "name at least one")
+            raise UsageError(subject, f"{name!r} has the weight {weight}", "weights are numbers from 0 up")
+        if name in rows:
+            raise UsageError(subject, f"names {name!r} twice", "give each model one weight")
+        rows[name] = weight
+    if not any(rows.values()):
+        raise UsageError(subject, "gives no model a weight", "name at least one")
     return rows
 
 
-def _pairs(path: Path) -> dict[str, float]:
+def _pairs(path: Path) -> list[tuple[str, float]]:
     if path.suffix == ".json":
         document: Any = json.loads(path.read_text(encoding="utf-8"))
-        return {str(name): float(weight) for name, weight in document.items()}
+        return [(str(name), _number(weight)) for name, weight in document.items()]
     if path.suffix in (".parquet", ".pq"):
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path, columns=["model", "popularity"])
+        table = pq.ParquetFile(path).read()
     else:
+        import pyarrow as pa
         from pyarrow import csv
 
-        table = csv.read_csv(path).select(["model", "popularity"])
-    pairs = zip(table["model"].to_pylist(), table["popularity"].to_pylist(), strict=True)
-    return {str(name): float(weight) for name, weight in pairs}
+        # A name may look like a number, and is a name still.
+        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types={"model": pa.string()}))
+    weights = next((name for name in _WEIGHTS if name in table.column_names), None)
+    if weights is None or "model" not in table.column_names:
+        raise ValueError(f"its columns are {', '.join(table.column_names)}")
+    return [(str(name), _number(weight)) for name, weight in zip(table["model"].to_pylist(), table[weights].to_pylist(), strict=True)]
+
+
+def _number(weight: Any) -> float:
+    return math.nan if weight is None else float(weight)
 
 
 def matched(weights: Mapping[str, float], names: Sequence[str]) -> Floats:
@@ -134,12 +149,28 @@ def matched(weights: Mapping[str, float], names: Sequence[str]) -> Floats:
     return np.interp(quantiles, (np.arange(len(ranked)) + 0.5) / len(ranked), ranked)
 
 
-def with_popularity(graph: ModelBlockGraph, path: Path) -> ModelBlockGraph:
+def with_popularity(graph: ModelBlockGraph, path: Path, *, known: Collection[str] = ()) -> ModelBlockGraph:
     """The graph of any catalog, scanned or generated, with the popularity that a table gives its models.
 
+    A model that the table does not name has popularity 0: nobody asks for it.
+
+    Args:
+        known: further names that the table may hold, such as adapters that the graph leaves out for want of their base.
+
     Raises:
-        UsageError: the table cannot be read or has too few weights.
+        UsageError: the table cannot be read, names a model that there is not, or none of the graph.
     """
     from dataclasses import replace
 
-    return replace(graph, popularity=matched(read_popularity(path), graph.model_names))
+    weights = read_popularity(path)
+    names = {*graph.model_names, *known}
+    unknown = [name for name in weights if name not in names]
+    if unknown:
+        close = get_close_matches(unknown[0], names, n=3, cutoff=0.4)
+        more = f" and {len(unknown) - 1} more names" if len(unknown) > 1 else ""
+        hint = f"did you mean {', '.join(close)}?" if close else "give names as stats lists them"
+        raise UsageError(f"popularity {path}", f"names {unknown[0]!r}{more}, and there is no such model", hint)
+    popularity = np.array([weights.get(name, 0.0) for name in graph.model_names])
+    if not popularity.any():
+        raise UsageError(f"popularity {path}", "gives no model of the plan a weight", "name at least one that is complete")
+    return replace(graph, popularity=popularity)
