@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from trimcache._printable import printable as printable  # noqa: PLC0414  for commands
+
 _LONG = 200  # rows; a table that nobody reads at once, and that rich takes long for
 
 
@@ -76,10 +78,3 @@ def _print_long_table(title: str, columns: Sequence[str], rows: list[list[str]],
     if title:
         print(title.ljust(width))
     print("\n".join([" " * width, body[0], f" {'─' * (width - 2)} ", *body[1:], " " * width]))
-
-
-def printable(text: str) -> str:
-    """``text`` with control characters shown as escapes: names come from files nobody vouches for."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
