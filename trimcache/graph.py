@@ -326,6 +326,11 @@ class ModelBlockGraph:
     def __repr__(self) -> str:
         return f"ModelBlockGraph({self.n_models} models, {self.n_blocks} blocks, {self.unique_bytes} unique bytes)"
 
+    def _repr_html_(self) -> str:
+        from trimcache.report.notebook import graph_html
+
+        return graph_html(self)
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.model_names)}

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 
-def build_graph(catalog: Catalog, *, incomplete: bool) -> ModelBlockGraph:
-    """The graph of the servable models of ``catalog``; with ``incomplete`` also of adapters without their base."""
+def build_graph(catalog: Catalog, *, incomplete: bool, table: BlockTable | None = None) -> ModelBlockGraph:
+    """The graph of the servable models of ``catalog``; with ``incomplete`` also of adapters without their base.
+
+    Args:
+        table: the catalog's blocks, where they have been read already. With ``incomplete`` they are the graph's, in the same order.
+    """
     models = [model for model in catalog.models if incomplete or model.missing is None]
     part_index = {part.part: index for index, part in enumerate(catalog.parts)}
     pairs = [(index, part_index[part]) for index, model in enumerate(models) for part in model.parts]
     model_of_pair = np.array([model for model, _ in pairs], np.int64)
     part_of_pair = np.array([part for _, part in pairs], np.int64)
-    table = read_blocks(catalog)
-    indptr, indices = _incidence(model_of_pair, part_of_pair, len(models), table)
+    table = read_blocks(catalog) if table is None else table
+    indptr, indices = incidence(model_of_pair, part_of_pair, len(models), table)
     ids, nbytes = table.ids, table.nbytes
     del table
     if len(np.unique(part_of_pair)) < len(part_index):
@@ -49,7 +53,7 @@ def build_graph(catalog: Catalog, *, incomplete: bool) -> ModelBlockGraph:
     )
 
 
-def _incidence(model_of_pair: Ints, part_of_pair: Ints, n_models: int, table: BlockTable) -> tuple[Ints, NDArray[np.int32]]:
+def incidence(model_of_pair: Ints, part_of_pair: Ints, n_models: int, table: BlockTable) -> tuple[Ints, NDArray[np.int32]]:
     """Models x parts, then parts x blocks, as CSR: the blocks of a model's parts, ascending, each once.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -64,6 +64,18 @@ def resolve_models(parts: Sequence[Part]) -> tuple[Model, ...]:
             chain.insert(0, base)
         models.append(Model(by_uri[part.part].name, tuple(chain), missing))
     return tuple(models)
+
+
+def declared_bases(parts: Sequence[Part]) -> dict[str, str | None]:
+    """URI of every part that names a base, adapter or not, to the URI of the part it means; None if that is not in the catalog for sure."""
+    claiming = [part if part.needs_base or not part.declared_base else replace(part, needs_base=True) for part in parts]
+    finder = _BaseFinder(claiming)
+    found: dict[str, str | None] = {}
+    for part in claiming:
+        if part.declared_base:
+            candidates, _ = finder.candidates(part)
+            found[part.part] = candidates[0].part if len(candidates) == 1 else None
+    return found
 
 
 class _BaseFinder:

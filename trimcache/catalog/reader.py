@@ -70,6 +70,11 @@ class Catalog:
         kind = "synthetic " if self.synthetic else ""
         return f"<{kind}Catalog {str(self.root)!r}: {len(self.parts)} parts, {self.rules}>"
 
+    def _repr_html_(self) -> str:
+        from trimcache.report.notebook import catalog_html
+
+        return catalog_html(self)
+
     @property
     def rules(self) -> Rules:
         return self.description.rules
@@ -118,15 +123,19 @@ class Catalog:
         """The shards with live rows, in the order in which :meth:`table` joins them."""
         return tuple(self._live_by_shard)
 
-    def live_rows(self, name: str, shard: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of :meth:`table` that lie in one shard: a large catalog need not lie in memory whole."""
+    def live_rows(self, name: str, shard: str, columns: Sequence[str] | None = None, *, encoded: Sequence[str] = ()) -> pa.Table:
+        """The rows of :meth:`table` that lie in one shard: a large catalog need not lie in memory whole.
+
+        Args:
+            encoded: columns of repeated texts to leave dictionary-encoded besides ``part``.
+        """
         schema = schemas(self.rules.digest_nbytes)[name]
         wanted = schema.names if columns is None else ["part", "generation", *columns]
         # Where every part has one row only, no generation has to be compared.
         read = [column for column in wanted if column != "generation"] if self._nothing_outdated and columns is not None else wanted
-        rows = self.read_shard(name, shard, read, read_dictionary=("part",))
-        encoded = rows["part"].dictionary_encode().unify_dictionaries()
-        rows = rows.set_column(rows.column_names.index("part"), "part", encoded)
+        rows = self.read_shard(name, shard, read, read_dictionary=("part", *encoded))
+        parts = rows["part"].dictionary_encode().unify_dictionaries()
+        rows = rows.set_column(rows.column_names.index("part"), "part", parts)
         if self._nothing_outdated:
             return rows
         live = self._live_by_shard[shard]

@@ -19,7 +19,7 @@ from trimcache.cli.output import error_line
 from trimcache.errors import TrimcacheError
 
 _INTERRUPTED = 130
-_COMMANDS = ("scan", "stats", "inspect", "generate", "plan", "verify", "forget")
+_COMMANDS = ("scan", "stats", "families", "inspect", "compare", "granularity", "generate", "plan", "simulate", "report", "verify", "forget")
 
 
 class _Commands(click.Group):
