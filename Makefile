@@ -24,6 +24,7 @@ env: $(VENV)/.ready  ## make the virtual environment
 demo: env  ## build real fine-tunes, scan, show sharing, plan, draw the figure
 	$(BIN)/python examples/demo.py -o $(DEMO)
 
+# Tests marked browser are skipped, with a line that says so, where there is no chromium; TRIMCACHE_REQUIRE_BROWSER=1 forbids that.
 test: env  ## run every test but the long campaigns
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long" --durations=25
 
