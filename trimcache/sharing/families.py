@@ -101,22 +101,29 @@ def components(pairs: SharedPairs) -> NDArray[np.int32]:
     least = pairs.own_bytes[smallest] if n_profiles else np.zeros(0, np.int64)
     limit = np.full(n_profiles, -1, np.int64)  # members of a profile up to so many bytes are tied
     everybody = np.int64(2**62)
-    ties: list[tuple[Ints, Ints]] = []
+    group = np.arange(n_profiles, dtype=np.int32)  # what was joined so far, so that no slice has to be kept
     for p, q, shared in pairs.profile_pairs():
         enough = shared >= MIN_NBYTES
         p, q, reach = p[enough], q[enough], np.minimum(shared[enough], everybody // ONE_IN) * ONE_IN
         for one, other in ((p, q), (q, p)):
             np.maximum.at(limit, one, np.where(least[other] <= reach, everybody, np.where(least[one] <= reach, reach, -1)))
         tie = np.minimum(least[p], least[q]) <= reach
-        ties.append((p[tie], q[tie]))
-    a = np.concatenate([smallest[p] for p, _ in ties] or [np.zeros(0, np.int64)])
-    b = np.concatenate([smallest[q] for _, q in ties] or [np.zeros(0, np.int64)])
+        here, there = group[p[tie]], group[q[tie]]
+        apart = here != there
+        group = _connected(here[apart], there[apart], n_profiles)[group]
     joined = np.flatnonzero(pairs.profile >= 0)
     joined = joined[pairs.own_bytes[joined] <= limit[pairs.profile[joined]]]
-    a, b = np.concatenate([a, joined]), np.concatenate([b, smallest[pairs.profile[joined]]])
-    graph = sparse.coo_array((np.ones(len(a), np.int8), (a, b)), shape=(n_models, n_models))
-    if not n_models:
+    _, leader = np.unique(group, return_index=True)
+    ends = np.concatenate([smallest, smallest[pairs.profile[joined]]]) if n_profiles else joined
+    others = np.concatenate([smallest[leader[np.unique(group, return_inverse=True)[1]]], joined]) if n_profiles else joined
+    return _connected(ends, others, n_models)
+
+
+def _connected(a: NDArray[np.integer], b: NDArray[np.integer], n: int) -> NDArray[np.int32]:
+    """int32[n]: the component of each of ``n`` nodes in the graph of edges ``(a[k], b[k])``."""
+    if not n:
         return np.zeros(0, np.int32)
+    graph = sparse.coo_array((np.ones(len(a), bool), (a, b)), shape=(n, n))
     _, label = sparse.csgraph.connected_components(graph.tocsr(), directed=False)
     return np.asarray(label, np.int32)
 
