@@ -29,7 +29,7 @@ def catalog(tmp_path: Path) -> Path:
 def test_the_forest_is_drawn(catalog: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["families", str(catalog), "--lineage"]) == 0
     out, err = capsys.readouterr()
-    assert "3 models, 1 families, 1 models that share weights with none" in out
+    assert "3 models, 1 families, 1 model that shares weights with none" in out
     assert "a.safetensors\n└─ b.safetensors   partly shared, 50.0 % shared, open\n" in out
     assert "c.safetensors   related to a.safetensors, nothing shared\n" in out
     assert "--check-merges" in err

@@ -71,7 +71,8 @@ def families(
     together = [row for row in rows if row.models > 1]
     alone = len(rows) - len(together)
     kind = "synthetic catalog" if opened.synthetic else "catalog"
-    counted = f"{len(forest.names)} models, {len(together)} families, {alone} models that share weights with none"
+    sharing_none = "1 model that shares" if alone == 1 else f"{alone} models that share"
+    counted = f"{len(forest.names)} models, {len(together)} families, {sharing_none} weights with none"
     print(f"{kind} {printable(str(catalog))}: {counted}")
     if together:
         print()

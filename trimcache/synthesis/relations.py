@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import sparse
 
-# Design, section 3: an edge is 1 % of the smaller model's weights and 64 KiB.
-MIN_SHARE, MIN_NBYTES = 0.01, 64 * 1024
+from trimcache.sharing.families import tied
 
 Weights = Sequence[tuple[int, int, int]]
 
@@ -31,7 +30,9 @@ def components(overlap: dict[tuple[int, int], int], weights: Weights, declared: 
     own = np.zeros(n_parts, np.int64)
     for part, _, nbytes in weights:
         own[part] += nbytes
-    edges = [pair for pair, nbytes in overlap.items() if nbytes >= max(MIN_NBYTES, MIN_SHARE * min(own[pair[0]], own[pair[1]]))]
+    pairs, shared = list(overlap), np.fromiter(overlap.values(), np.int64, len(overlap))
+    ends = np.array(pairs, np.int64).reshape(-1, 2)
+    edges = [pair for pair, together in zip(pairs, tied(shared, own[ends[:, 0]], own[ends[:, 1]]), strict=True) if together]
     edges += list(declared)
     a, b = (np.array(column, np.int64) for column in zip(*edges, strict=True)) if edges else (np.zeros(0, np.int64),) * 2
     graph = sparse.coo_matrix((np.ones(len(a)), (a, b)), shape=(n_parts, n_parts))
