@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from placement.cases import charged_bytes, hit_ratio, naive_greedy, problems, storage_bytes
+from placement.cases import charged_bytes, hit_ratio, naive_greedy, problems, storage_bytes, tiny_problem
 
 from trimcache.errors import ProblemError, UsageError
 from trimcache.graph import ModelBlockGraph
@@ -146,3 +147,25 @@ def test_a_hundred_servers_ten_thousand_users_ten_thousand_models():
     result = place(problem, "gen")
     assert time.perf_counter() - begin < 5  # about 0.4 s on an idle core
     assert result.hit_ratio > place(problem, "independent").hit_ratio > 0
+
+
+def test_auto_is_below_none_of_its_starts_at_any_size(monkeypatch):
+    """Large problems only get starts, and `spec-tree` leaves their requests unmerged: limits lowered, small ones count as large."""
+    merged = [large_enough(seed) for seed in range(40)]
+    expected = [place(problem, "spec-tree") for problem in merged]
+    monkeypatch.setattr(sys.modules["trimcache.placement.auto"], "_LARGE", -1)
+    monkeypatch.setattr(sys.modules["trimcache.placement.spec_tree"], "_MERGED", -1)
+    wins = set()
+    for seed, before in enumerate(expected):
+        problem = large_enough(seed)
+        starts = {name: place(problem, name).hit_ratio for name in ("gen", "gen-ratio", "independent", "spec-tree")}
+        assert starts["spec-tree"] == before.hit_ratio
+        assert "classes" not in problem.instance.__dict__
+        best = place(problem, "auto")
+        assert best.hit_ratio == max(starts.values())
+        wins |= {name for name, ratio in starts.items() if ratio == best.hit_ratio and sum(r == ratio for r in starts.values()) == 1}
+    assert "spec-tree" in wins
+
+
+def large_enough(seed: int) -> PlacementProblem:
+    return tiny_problem(7000 + seed, laminar=bool(seed % 2), pins=False, n_models=12)

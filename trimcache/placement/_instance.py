@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from trimcache._atoms import set_hashes
+from trimcache._atoms import set_hashes, transpose
 from trimcache.placement._pairs import rows_of
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Classes:
 
     Attributes:
         model, weight: int32[R], int64[R], ascending by model; every weight > 0.
-        ptr, servers: CSR class -> servers, ascending: int64[R+1], int32[n].
+        ptr, servers: CSR class -> servers, ascending (in ``rows`` in any order): int64[R+1], int32[n].
         server_ptr, server_classes: the transpose, server -> classes, ascending: int64[M+1], int32[n].
     """
 
@@ -85,6 +85,17 @@ class Instance:
         count = max(self.problem.n_models, 1)
         keys = [np.asarray(row, dtype=np.int64) + m * count for m, row in enumerate(models)]
         return rows_of(np.unique(np.concatenate([self.problem.pinned, *keys])), self.problem.n_servers, self.problem.n_models)
+
+    @cached_property
+    def rows(self) -> Classes:
+        """The same as ``classes`` with each request a class of its own: made several times faster, for one pass over large problems."""
+        from trimcache.placement._greedy import index_pairs
+
+        pairs = index_pairs(self)
+        servers = pairs.server[pairs.row_pair]
+        server_ptr, server_rows = transpose(pairs.row_ptr, servers, self.problem.n_servers)
+        model = pairs.model[pairs.row_pair[pairs.row_ptr[:-1]]]
+        return Classes(model, pairs.row_weight, pairs.row_ptr, servers, server_ptr, server_rows)
 
     @cached_property
     def classes(self) -> Classes:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,21 @@ def entry(function: Callable[..., Any]) -> Any:
 
 def _compiled(function: Callable[..., Any], **options: bool) -> Any:
     try:
-        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        kernel = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     except RuntimeError:  # no folder to cache in: compile once a process instead
         return njit(nogil=True, error_model="numpy", **options)(function)
+    # numba looks whether the kernel's own file has changed; its helpers are in the files beside it. (No public way; without it, nothing.)
+    index = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if index is not None and hasattr(index, "_source_stamp"):
+        index._source_stamp = (index._source_stamp, _stamps(str(Path(function.__code__.co_filename).parent)))
+    return kernel
+
+
+@cache
+def _stamps(folder: str) -> tuple[tuple[str, int, int], ...]:
+    """Name, time of change and size of the files with kernels or their helpers in a folder."""
+    files = [(path.name, path.stat()) for path in sorted(Path(folder).glob("_kernels*.py"))]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
 
 
 def read_only(array: Any, dtype: type[np.generic]) -> Any:
@@ -143,5 +156,5 @@ def _is_cached(kernel: Any, file: str) -> bool:
     folder = getattr(kernel.stats, "cache_path", None)
     if not folder:
         return False
-    written = [index.stat().st_mtime for index in Path(folder).glob(f"*.{kernel.py_func.__name__}-*.nbi")]
-    return bool(written) and max(written) >= Path(file).stat().st_mtime
+    written = [index.stat().st_mtime_ns for index in Path(folder).glob(f"*.{kernel.py_func.__name__}-*.nbi")]
+    return bool(written) and max(written) >= max(changed for _, changed, _ in _stamps(str(Path(file).parent)))

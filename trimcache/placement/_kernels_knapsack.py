@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from trimcache.placement._jit import helper
+from trimcache.placement._kernels_reduce import reduce_nodes
 
 __all__ = ["POOL", "knapsack"]
 
 _GRID_NUMBERS_A_SET = 16  # an exact set takes as long as about 30 numbers of the grid's table; being exact is worth some of it
+_ROOM = 20_000  # sets that may always be tried: a fraction of a millisecond
 POOL = 8  # numbers of the table for each entry of the pool, at most
 
 
@@ -157,7 +159,8 @@ def knapsack(  # type: ignore[no-untyped-def]
     """The most valuable models for one server by the tree; ``take`` uint8[I] marks them; the value is returned.
 
     ``value`` float64[I] of each model (whole numbers below 2**53, so sums are exact); ``charge[row:]`` int64[N] bytes of each
-    node, ``toll[toll_row:]`` float64[N] what it takes off the value (empty: nothing). Exact in bytes while few sets matter
+    node, ``toll[toll_row:]`` float64[N] what it takes off the value (empty: nothing). What a bound decides is settled
+    first (``reduce_nodes``); the rest is exact in bytes while few sets matter
     (``exact`` 1, and the pool suffices); else sizes are counted on a grid of at most ``steps`` steps, rounded ``up`` (1: what
     is marked fits; 0: the value is a bound). ``table`` float64 scratch of at least (N + 1) (steps + 1) and of the pool's size, ``work``
     int64[6 N + 6], ``worth`` float64[N]. O(nodes left x steps).
@@ -184,10 +187,27 @@ def knapsack(  # type: ignore[no-untyped-def]
             if leaf[node[j]] >= 0:
                 take[leaf[node[j]]] = 1
         return everything
+    size, free, value_taken, value_known = reduce_nodes(size, free, node, close, weight, worth, leaf, path, first, last, table, take)
+    best = value_taken
+    if size > 0:
+        best += _chosen(
+            size, free, steps, up, exact, node, close, weight, worth, leaf, path, first, last, table, pool_weight, pool_link, take
+        )
+    known = up == 1 and best < value_known  # the grid may miss what is known to fit
+    for i in range(take.size):
+        take[i] = take[i] >> 1 if known else take[i] & 1
+    return value_known if known else best
+
+
+@helper
+def _chosen(  # type: ignore[no-untyped-def]
+    size, free, steps, up, exact, node, close, weight, worth, leaf, above, first, last, table, pool_weight, pool_link, take
+):
+    """The best of the nodes left; their models are marked in ``take``, and the value is returned."""
     entry = -1
-    room = min(size * (steps + 1) // _GRID_NUMBERS_A_SET, pool_weight.size)
+    room = min(max(size * (steps + 1) // _GRID_NUMBERS_A_SET, _ROOM), pool_weight.size)
     if exact:
-        entry = _exact(size, free, close, weight, worth, path, first, last, table, pool_weight, pool_link, room)
+        entry = _exact(size, free, close, weight, worth, above, first, last, table, pool_weight, pool_link, room)
     if entry >= 0:
         best = table[entry]
         j = 0
@@ -200,7 +220,7 @@ def knapsack(  # type: ignore[no-untyped-def]
             else:
                 entry = -1 - link
                 if leaf[node[j]] >= 0:
-                    take[leaf[node[j]]] = 1
+                    take[leaf[node[j]]] |= 1
                 j += 1
         return best
     width = _on_grid(size, free, steps, up, close, weight, worth, table)
@@ -212,7 +232,7 @@ def knapsack(  # type: ignore[no-untyped-def]
             j = close[j]
         else:
             if leaf[node[j]] >= 0:
-                take[leaf[node[j]]] = 1
+                take[leaf[node[j]]] |= 1
             c -= weight[j]
             j += 1
     return best

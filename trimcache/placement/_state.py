@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trimcache.placement._greedy import charge_missing_atoms
-from trimcache.placement._instance import Instance
+from trimcache.placement._instance import Classes, Instance
 from trimcache.placement._jit import read_only
 from trimcache.placement._kernels_tree import solve_servers
 from trimcache.placement.evaluate import Held
@@ -30,12 +30,13 @@ class State:
     """What each server holds beyond its pins, and how many servers serve each class; changed in place.
 
     Attributes:
-        x: uint8[M, I]. count: int32[R], servers that serve each class of requests.
+        classes: the demand, merged if not given. x: uint8[M, I]. count: int32[R], servers that serve each class of requests.
         served: exact weight served, pins included.
     """
 
-    def __init__(self, instance: Instance, steps: int | None = None) -> None:
-        problem, classes = instance.problem, instance.classes
+    def __init__(self, instance: Instance, steps: int | None = None, classes: Classes | None = None) -> None:
+        problem, classes = instance.problem, instance.classes if classes is None else classes
+        self.classes = classes
         tree, cost = sharing_tree_of(instance), charge_missing_atoms(problem.graph)
         self.instance, self.tree = instance, tree
         self.steps = grid_steps(tree.n_nodes) if steps is None else steps
@@ -68,7 +69,7 @@ class State:
 
     def clear(self, servers: Iterable[int]) -> None:
         """Take everything but pins off some servers."""
-        classes = self.instance.classes
+        classes = self.classes
         for m in servers:
             mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
             mine = mine[self.x[m, classes.model[mine]] > 0]
@@ -85,7 +86,7 @@ class State:
     def solve_by(self, servers: Any, worth: NDArray[np.int64]) -> None:
         """Solve servers one after another as if serving class ``r`` were worth ``worth[r]``; what they held is dropped."""
         self._solve(servers, 0, (self._demand[0], read_only(worth, np.int64), *self._demand[2:]), None)
-        self.served = self.instance.pinned_weight + int(self.instance.classes.weight[self.count > 0].sum())
+        self.served = self.instance.pinned_weight + int(self.classes.weight[self.count > 0].sum())
 
     def _solve(self, servers: Any, keep: int, demand: tuple[Any, ...], toll: NDArray[np.float64] | None) -> int:
         change = solve_servers(
@@ -115,7 +116,7 @@ class State:
         return ends, model.astype(np.int32)
 
     def _recount(self) -> None:
-        classes = self.instance.classes
+        classes = self.classes
         self.count[:] = 0
         for m in range(self.instance.problem.n_servers):
             mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]

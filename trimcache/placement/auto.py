@@ -12,7 +12,7 @@ from trimcache.placement.result import Placement
 __all__ = ["auto"]
 
 _LARGE = 3_000_000
-"""Entries of reach above which only the greedy starts are run: Spec by the tree and what improves take minutes there."""
+"""Entries of reach above which only the starts are run: to improve takes minutes there."""
 
 _TINY_MODELS, _TINY_STATES = 8, 20_000  # below these, trying everything takes milliseconds
 
@@ -25,13 +25,12 @@ def auto(
     gap: float = 0.0,
     progress: Progress | None = None,
 ) -> Placement:
-    """The best placement that can be found in the time, never below ``gen``, ``gen-ratio`` or ``independent``, nor below ``spec-tree``
-    except on the largest problems.
+    """The best placement that can be found in the time, never below ``gen``, ``gen-ratio``, ``independent`` or ``spec-tree``.
 
     By size: tiny cases are tried out; others start from the best of the four, which always run to the end, and are then
     improved by re-solving, ruin and recreate and a combination of all sets found, while the Lagrangian bound falls
-    (``improve``); the largest (above 3 million entries of reach) get the best greedy, without ``spec-tree``, and the
-    plain bound. It stops at ``time_limit_s``, or when the bound is within ``gap`` (0: optimal) of the placement. Without
+    (``improve``); the largest (above 3 million entries of reach) get the best start and the plain bound. It stops at
+    ``time_limit_s``, or when the bound is within ``gap`` (0: optimal) of the placement. Without
     ``time_limit_s`` it makes a number of tries that depends on the size alone: same seed, same placement.
 
     Guarantee: never below any of its starts, so 1/2 of the optimum where sharing is laminar (up to the grid); ``upper_bound`` is
@@ -47,7 +46,7 @@ def auto(
     total = problem.demand.total
     instance = problem.instance
     if instance.n_entries > _LARGE:
-        held, _ = best_start(problem, None)
+        held, _ = best_start(problem)
         return Placement(problem, held, "auto", time.perf_counter() - begin)
     tried = try_all(instance, _TINY_MODELS, _TINY_STATES)
     if tried is not None:

@@ -60,7 +60,7 @@ def improve(
     tree = sharing_tree_of(instance)
     watch = _Watch(problem, progress)
     state = State(instance, grid_steps(tree.n_nodes, _CELLS))
-    held, _ = best_start(problem, state, lambda _, served: watch.see(served, instance.ceiling_weight))
+    held, _ = best_start(problem, lambda _, served: watch.see(served, instance.ceiling_weight))
     state.load(held)
     stop = None if time_limit_s is None else begin + time_limit_s
     to_fixpoint(state, stop)

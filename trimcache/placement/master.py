@@ -47,11 +47,14 @@ def reprice(lagrangian: LagrangianBound, best_known: int, *, stop: float | None 
     most = _MOST_SETS // len(groups) + 1
     for group, seen in zip(groups, lagrangian.columns, strict=True):
         known[group.room].update(dict.fromkeys(sorted(seen, key=lambda key: (-seen[key], key))[:most]))
+    took = 0.0  # by the last program, in seconds: the solver looks at its limit only now and then, so a short rest is not started on
     for _ in range(rounds):
-        left = None if stop is None else stop - time.perf_counter()
-        if lagrangian.weight - best_known <= gap * lagrangian.weight or (left is not None and left < _SHORTEST_S):
+        begin = time.perf_counter()
+        left = None if stop is None else stop - begin
+        if lagrangian.weight - best_known <= gap * lagrangian.weight or (left is not None and left < max(_SHORTEST_S, took)):
             return
         dual, mixed = _dual_prices(lagrangian, [list(known[group.room]) for group in groups], left)
+        took = time.perf_counter() - begin
         if dual is None:
             return
         before = sum(map(len, known.values()))

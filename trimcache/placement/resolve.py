@@ -31,14 +31,16 @@ def resolve(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | N
     begin = time.perf_counter()
     stop = None if time_limit_s is None else begin + time_limit_s
     state = State(problem.instance)
-    state.load(best_start(problem, state)[0])
+    state.load(best_start(problem)[0])
     to_fixpoint(state, stop)
     extra = {"crossing_share": state.tree.crossing_share}
     return Placement(problem, state.held(), "resolve", time.perf_counter() - begin, extra=extra)
 
 
-def best_start(problem: PlacementProblem, state: State | None, on_start: Callable[[str, int], None] | None = None) -> tuple[Held, int]:
-    """The best placement of the greedy algorithms, and of Spec by the tree if there is a ``state``; with its exact weight."""
+def best_start(problem: PlacementProblem, on_start: Callable[[str, int], None] | None = None) -> tuple[Held, int]:
+    """The best placement of the greedy algorithms and of Spec by the tree, with its exact weight."""
+    from trimcache.placement.spec_tree import spec_tree
+
     instance = problem.instance
     cost = charge_missing_atoms(problem.graph)
     index = index_pairs(instance)
@@ -46,11 +48,8 @@ def best_start(problem: PlacementProblem, state: State | None, on_start: Callabl
         ("gen", lambda: greedy_by_gain(instance, cost, index)),
         ("gen-ratio", lambda: greedy_by_ratio(instance, cost, index)),
         ("independent", lambda: greedy_by_gain(instance, charge_full_models(problem.graph), index)),
+        ("spec-tree", lambda: spec_tree(problem).held),
     ]
-    if state is not None:
-        from trimcache.placement.spec_tree import spec_tree
-
-        starts.append(("spec-tree", lambda: spec_tree(problem).held))
     best, weight = starts[0][1](), -1
     for n, (name, make) in enumerate(starts):
         held = best if n == 0 else make()

@@ -99,3 +99,8 @@ class Placement:
     def n_placed(self) -> int:
         """Copies of models placed, over all servers; 0 is an empty placement."""
         return int(self.held[1].size)
+
+    def _repr_html_(self) -> str:
+        from trimcache.report.notebook import placement_html
+
+        return placement_html(self)

@@ -14,6 +14,7 @@ from trimcache.placement.result import Placement
 
 __all__ = ["Budget", "RuinAndRecreate", "search"]
 
+_BY_PRICE = 0.85  # of the tries
 _TOWARDS_WEIGHT = 0.2  # at most so much of a worth is the weight itself, the rest the bound's price
 _CELLS = 600_000  # of a table: many solutions are tried, and exact fills make up for the grid
 
@@ -40,7 +41,7 @@ class RuinAndRecreate:
     """Tries on one state; ``state`` always holds the best placement found.
 
     A try frees some servers and solves them one after another. With the weights as values the first takes the cream and the last
-    what is left, so where there is a ``price`` (of the bound: what serving a class is worth to the best mixture of sets) half of
+    what is left, so where there is a ``price`` (of the bound: what serving a class is worth to the best mixture of sets) most of
     the tries go by it first.
 
     Attributes:
@@ -68,7 +69,7 @@ class RuinAndRecreate:
         chosen = rng.permutation(n_servers)[:n].astype(np.int32)
         saved = state.save()
         state.clear(chosen.tolist())
-        if self.price is not None and rng.random() < 0.5:
+        if self.price is not None and rng.random() < _BY_PRICE:
             share = rng.random() * _TOWARDS_WEIGHT
             state.solve_by(chosen, np.rint((1 - share) * self.price + share * state.instance.classes.weight).astype(np.int64))
         else:

@@ -13,6 +13,8 @@ from trimcache.placement.tree import sharing_tree_of
 
 __all__ = ["spec_tree"]
 
+_MERGED = 500_000  # entries of reach above which merging requests takes longer than it saves
+
 _CELLS = 250_000  # of a table: a few thousand steps at the paper's size, and exact fills make up for the grid
 
 
@@ -32,7 +34,9 @@ def spec_tree(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float |
     """
     begin = time.perf_counter()
     tree = sharing_tree_of(problem.instance)
-    state = State(problem.instance, grid_steps(tree.n_nodes, _CELLS))
+    instance = problem.instance
+    classes = instance.rows if instance.n_entries > _MERGED and "classes" not in instance.__dict__ else instance.classes
+    state = State(instance, grid_steps(tree.n_nodes, _CELLS), classes)
     state.solve(np.arange(problem.n_servers), keep=False)
     extra = {"crossing_share": tree.crossing_share}
     return Placement(problem, state.held(), "spec-tree", time.perf_counter() - begin, extra=extra)
