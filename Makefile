@@ -7,7 +7,7 @@ DEMO   ?= demo
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-long quality clean
+.PHONY: help env demo paper test test-long quality clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ env: $(VENV)/.ready  ## make the virtual environment
 
 demo: env  ## build real fine-tunes, scan, show sharing, plan, draw the figure
 	$(BIN)/python examples/demo.py -o $(DEMO)
+
+paper: demo  ## run the paper's evaluation again and draw docs/paper (half an hour or more)
+	$(BIN)/python examples/reproduce_paper.py --finetunes $(DEMO)/finetunes
 
 # Tests marked browser are skipped, with a line that says so, where there is no chromium; TRIMCACHE_REQUIRE_BROWSER=1 forbids that.
 test: env  ## run every test but the long campaigns

@@ -67,8 +67,9 @@ def _as_they_finish(
                     return
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                     yield waiting.pop(future), future.result()
-        finally:
+        except BaseException:  # not waited for: what they compute is lost anyway
             pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _begin(graph_file: str, prepare: Callable[[], object]) -> None:
