@@ -69,3 +69,12 @@ graph = ModelBlockGraph.from_incidence(["a"], np.array([0]), np.array([0]), np.a
 print(place(PlacementProblem(graph, 10, [[1.0]], [[[True]]]), "gen").n_placed)
 """
     assert run(place, tmp_path / "cache", path=tmp_path) == "0"
+
+
+def test_every_file_of_kernels_is_watched_for_changes():
+    from trimcache.placement import _jit
+    from trimcache.simulation import _fading_kernel
+
+    assert _fading_kernel
+    for kernel, _, file in _jit._needed(None):
+        assert Path(file).name in {name for name, _, _ in _jit._stamps(str(Path(file).parent))}, kernel

@@ -95,7 +95,7 @@ def _compiled(function: Callable[..., Any], **options: bool) -> Any:
 @cache
 def _stamps(folder: str) -> tuple[tuple[str, int, int], ...]:
     """Name, time of change and size of the files with kernels or their helpers in a folder."""
-    files = [(path.name, path.stat()) for path in sorted(Path(folder).glob("_kernels*.py"))]
+    files = [(path.name, path.stat()) for path in sorted(Path(folder).glob("_*kernel*.py"))]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in files)
 
 
