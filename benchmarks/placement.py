@@ -9,7 +9,6 @@ preset `paper`, unit gain, no fading, Zipf 0.8 ranked anew for each user.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from machine import describe
+from machine import describe, resident_bytes
 
 from trimcache import open_catalog
 from trimcache.errors import ProblemError
@@ -263,12 +262,6 @@ def _again(problem: PlacementProblem) -> float:
     begin = time.perf_counter()
     place(problem, "gen")
     return time.perf_counter() - begin
-
-
-def resident_bytes(which: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as file:
-        line = next((line for line in file if line.startswith(which)), None)
-    return int(line.split()[1]) * 1024 if line else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:

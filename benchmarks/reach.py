@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import resource
 import subprocess
 import sys
 import time
 
 import numpy as np
-from machine import describe
+from machine import describe, resident_bytes
 
 from trimcache.network import EdgeNetwork
 from trimcache.network.demand import zipf_demand
@@ -56,13 +55,6 @@ def one(size: str, backhaul_bps: float) -> None:
         pool.size,
     ]
     print("| " + " | ".join([*map(str, row), f"{seconds:.2f}", f"{added:.2f}"]) + " |")
-
-
-def resident_bytes(which: str) -> int:
-    """VmRSS or VmHWM of this process."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        line = next((line for line in file if line.startswith(which)), None)
-    return int(line.split()[1]) * 1024 if line else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from trimcache.cli.output import note_line
+from trimcache.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 _EVERY_S = 30.0  # between lines where there is no terminal
 
 
-class CountProgress:
-    """How many of how many are done; rich is imported only if a bar is shown."""
+class CountProgress(Bar):
+    """How many of how many are done."""
 
     def __init__(self, verb: str, things: str, *, quiet: bool) -> None:
+        super().__init__(lambda: _bar(verb, things), quiet=quiet)
         self._verb, self._things, self._quiet = verb, things, quiet
-        self._bar: Progress | None = _bar(verb, things) if sys.stderr.isatty() and not quiet else None
-        self._task: TaskID | None = None
         self._begin = self._said = time.monotonic()
         self._before = -1  # done when it began
-
-    def __enter__(self) -> CountProgress:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def at(self, done: int, total: int) -> None:
         """``done`` of ``total``; what is done at the first call was found, not computed."""

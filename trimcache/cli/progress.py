@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-class ScanProgress:
-    """A bar in bytes with rate and remaining time (:class:`trimcache.scanning.run.Progress`); rich is imported only if one is shown."""
+class Bar:
+    """A bar of rich on stderr, if that is a terminal and nobody asked for quiet; rich is imported only then.
 
-    def __init__(self, verb: str = "scanning", *, quiet: bool) -> None:
-        self._bar: Progress | None = _bar(verb) if sys.stderr.isatty() and not quiet else None
+    Use as a context manager: the bar is shown inside. ``make`` gives the bar.
+    """
+
+    def __init__(self, make: Callable[[], Progress], *, quiet: bool) -> None:
+        self._bar = make() if sys.stderr.isatty() and not quiet else None
         self._task: TaskID | None = None
 
-    def __enter__(self) -> ScanProgress:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self
@@ -25,6 +29,13 @@ class ScanProgress:
     def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class ScanProgress(Bar):
+    """Bytes with rate and remaining time (:class:`trimcache.scanning.run.Progress`)."""
+
+    def __init__(self, verb: str = "scanning", *, quiet: bool) -> None:
+        super().__init__(lambda: _bar(verb), quiet=quiet)
 
     def start(self, n_parts: int, nbytes: int) -> None:
         if self._bar is not None:
