@@ -4,7 +4,7 @@
 
 Scans sparse files (their bytes are zeros that take no disk), a GGUF file with a vocabulary of 150,000 tokens, and files whose one large
 tensor lies in another layout than the canonical one (deflated, column-major, big-endian, in pieces, as varints), and samples the
-anonymous memory (RssAnon) of the process every 5 ms.
+anonymous memory (RssAnon) of the process and its helpers together every 5 ms.
 """
 
 from __future__ import annotations
@@ -68,15 +68,22 @@ def scan_peak(source: Path, catalog: Path, options: list[str]) -> tuple[int, flo
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-        except OSError:
-            break
-        peak = max([peak, *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))])
+        peak = max(peak, anonymous_nbytes(process.pid))
         time.sleep(0.005)
     if process.wait():
         sys.exit(f"scan of {source} failed")
     return peak, time.perf_counter() - began
+
+
+def anonymous_nbytes(pid: int) -> int:
+    """Of a process and its children; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    own = sum(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))
+    return own + sum(map(anonymous_nbytes, map(int, children)))
 
 
 def sparse_safetensors(path: Path, nbytes: int, n_tensors: int) -> Path:

@@ -15,6 +15,7 @@ Writes safetensors files and the same tensors as torch zip files, keeps them in 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
 import statistics
@@ -109,6 +110,7 @@ def main() -> None:
         print(f"{describe()}; {len(plain)} files, {nbytes / 1e9:.2f} GB; in alternation\n")
         files = [str(path) for path in plain]
         help_s = statistics.median(wall_s([sys.executable, "-m", "trimcache", "--help"]) for _ in range(5))
+        os.sync()  # or the disk is busy writing them while the first runs are measured
         subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=True)
         if arguments.only_peers:
             compare_peers(arguments.peer_python, arguments.peer_runs, folder, files, nbytes)

@@ -9,7 +9,7 @@ https://protobuf.dev/programming-guides/encoding. Tensor bytes are stepped over,
 - :mod:`extractors.onnx.element_types` knows element types and the fields that hold them,
 - :mod:`extractors.onnx.varint_data` decodes the integer fields,
 - :mod:`extractors.onnx.external` finds external data among the files of the part,
-- :mod:`extractors.onnx.extractor` turns all that into tensors.
+- :mod:`extractors.onnx.checkpoint` turns all that into tensors.
 """
 
 from extractors.onnx.extractor import OnnxExtractor

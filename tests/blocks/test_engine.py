@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimcache.blocks.digests import digest_algorithm
-from trimcache.blocks.engine import BUFFER_NBYTES, SEQUENTIAL_BUFFER_NBYTES, Engine, is_constant
+from trimcache.blocks.engine import BUFFER_NBYTES, SEQUENTIAL_BUFFER_NBYTES, Engine
+from trimcache.blocks.stream import is_constant
 from trimcache.blocks.tiling import Extent
 from trimcache.tensors import Kind
 from trimcache.testing import RangeOnlySource

@@ -53,6 +53,7 @@ def _xxh3() -> DigestAlgorithm:
 
 _ALGORITHMS: dict[str, Callable[[], DigestAlgorithm]] = {"blake3-256": _blake3, "xxh3-128": _xxh3}
 DIGESTS: tuple[str, ...] = tuple(_ALGORITHMS)
+DIGEST_LIBRARIES = {"blake3-256": "blake3", "xxh3-128": "xxhash"}
 DIGEST_NBYTES = {"blake3-256": 32, "xxh3-128": 16}
 
 

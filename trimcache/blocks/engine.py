@@ -1,8 +1,8 @@
 """Hashing the extents of a file: each byte read once, in file order, through buffers of bounded size.
 
 Small neighbouring extents are read together and hashed from one buffer; a large one streams through two, one being filled while the
-other is hashed. Reads and hashes release the GIL, so runs of extents go on at once in the threads of an executor. Nothing is mapped: a
-file that shrinks under a map kills the process, and reading through a buffer that stays in cache costs about a tenth more than a map.
+other is hashed. Reads and hashes release the GIL, so runs of extents go on at once in the threads of an executor. Nothing is mapped here: a
+file that shrinks under a map kills the process. Large scans have processes that may be killed (``mapped``), and map in those.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from trimcache.blocks.digests import DigestAlgorithm, Hasher
 from trimcache.blocks.pieces import PieceList, Pieces
+from trimcache.blocks.stream import Hashed, Stream, finish_pieces, is_constant
 from trimcache.blocks.tiling import Extent
-from trimcache.bytesource import ByteSource
+from trimcache.bytesource import ByteSource, LocalFile
+
+if TYPE_CHECKING:
+    from trimcache.blocks.mapped import MapWorkers
 
 # One buffer a thread. 1 MiB stays in a core's cache between the read that fills it and the hash that drains it.
 BUFFER_NBYTES = 1 << 20
@@ -25,23 +29,11 @@ GIANT_BUFFER_NBYTES = 16 << 20
 # Spinning disks and network mounts like few large reads in file order.
 SEQUENTIAL_BUFFER_NBYTES = 8 << 20
 _MAX_AHEAD = 4
+# What a helper process is sent at a time: large against the cost of asking, small against what one of them may be late at the end.
+MAPPED_NBYTES, _MAPPED_EXTENTS = 32 << 20, 4096
 
 # Starts the pieces of one extent, or None where a granularity does not cut it.
 Cutter = Callable[[Extent], Pieces | None]
-
-
-class Hashed(NamedTuple):
-    """What hashing found in one extent.
-
-    Attributes:
-        digest: of its bytes.
-        constant: whether all its elements are equal (zeros, ones: they say nothing about descent).
-        pieces: for each cutter, the pieces it cut the extent into, or None.
-    """
-
-    digest: bytes
-    constant: bool
-    pieces: tuple[PieceList | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +45,8 @@ class Engine:
         executor: threads to share the work among; None: everything here and now.
         sequential: read in file order from one thread, in large reads, and only hash in the executor.
         cutters: further cuts of each extent, made in the same pass.
-        advance: told the number of bytes done, from whichever thread did them.
+        advance: told the number of bytes done, from whichever thread did them; less than nothing where they must be done again.
+        mapped: processes that hash local files through maps; not together with ``sequential`` or ``cutters``, used with ``executor``.
     """
 
     algorithm: DigestAlgorithm
@@ -61,6 +54,7 @@ class Engine:
     sequential: bool = False
     cutters: tuple[Cutter, ...] = ()
     advance: Callable[[int], None] | None = None
+    mapped: MapWorkers | None = None
 
     def hash_extents(self, source: ByteSource, extents: Sequence[Extent]) -> list[Hashed]:
         """Hash ``extents`` (in file order, not overlapping); results in the same order.
@@ -68,6 +62,8 @@ class Engine:
         Raises:
             SourceUnreadableError, SourceChangedError: from reading.
         """
+        if self.mapped is not None and self.executor is not None and isinstance(source, LocalFile):
+            return self._in_processes(source, extents, self.mapped, self.executor)
         runs = list(_runs(extents, SEQUENTIAL_BUFFER_NBYTES if self.sequential else BUFFER_NBYTES))
         if self.executor is None or (len(runs) == 1 and not _is_giant(runs[0])):
             return [hashed for run in runs for hashed in self._hash_run(source, run)]
@@ -86,7 +82,7 @@ class Engine:
 
     def hash_pieces(self, pieces: Iterable[memoryview], itemsize: int) -> Hashed:
         """Hash bytes that come in pieces of whole elements, wherever they come from."""
-        stream = _Stream(self.algorithm.new(), (), itemsize)
+        stream = Stream(self.algorithm.new(), (), itemsize)
         for piece in pieces:
             stream.update(piece)
         return stream.finish()
@@ -103,6 +99,19 @@ class Engine:
                 ahead.result()
             results.append(executor.submit(self._hash_buffer, _read_run(source, run), run))
         return [hashed for run in results for hashed in (run.result() if isinstance(run, Future) else run)]
+
+    def _in_processes(self, source: LocalFile, extents: Sequence[Extent], mapped: MapWorkers, executor: Executor) -> list[Hashed]:
+        """Each thread of the executor sends orders to a helper process, and reads what that cannot map."""
+
+        def hash_batch(batch: Sequence[Extent]) -> list[Hashed]:
+            found = mapped.hash(source, batch, GIANT_NBYTES, self._done)
+            return found if found is not None else [one for run in _runs(batch, BUFFER_NBYTES) for one in self._hash_run(source, run)]
+
+        pending = [executor.submit(hash_batch, batch) for batch in _batches(extents)]
+        try:
+            return [hashed for future in pending for hashed in future.result()]
+        finally:
+            _settle(pending)
 
     def _hash_run(self, source: ByteSource, run: Sequence[Extent]) -> list[Hashed]:
         if len(run) == 1 and run[0].nbytes > BUFFER_NBYTES:
@@ -128,7 +137,7 @@ class Engine:
         """Stream one extent through two buffers; with a ``helper`` one is hashed while the other is filled."""
         nbytes = min(buffer_nbytes, extent.nbytes)
         buffers = (memoryview(bytearray(nbytes)), memoryview(bytearray(nbytes if helper is not None else 0)))
-        stream = _Stream(hasher, self._start_pieces(extent), extent.itemsize)
+        stream = Stream(hasher, self._start_pieces(extent), extent.itemsize)
         hashing: Future[None] | None = None
         for turn, offset in enumerate(range(0, extent.nbytes, nbytes)):
             part = buffers[turn % 2 if helper is not None else 0][: min(nbytes, extent.nbytes - offset)]
@@ -149,7 +158,7 @@ class Engine:
         for piece in pieces:
             if piece is not None:
                 piece.update(data)
-        return _finish(pieces)
+        return finish_pieces(pieces)
 
     def _start_pieces(self, extent: Extent) -> tuple[Pieces | None, ...]:
         return tuple(cutter(extent) for cutter in self.cutters)
@@ -157,35 +166,6 @@ class Engine:
     def _done(self, nbytes: int) -> None:
         if self.advance is not None and nbytes:
             self.advance(nbytes)
-
-
-class _Stream:
-    """The running state of one streamed extent."""
-
-    def __init__(self, hasher: Hasher, pieces: tuple[Pieces | None, ...], itemsize: int) -> None:
-        self._hasher = hasher
-        self._pieces = pieces
-        self._itemsize = itemsize
-        self._element = b""
-        self._constant = itemsize > 0
-
-    def update(self, data: memoryview) -> None:
-        self._hasher.update(data)
-        for piece in self._pieces:
-            if piece is not None:
-                piece.update(data)
-        if self._constant:
-            head = bytes(data[: self._itemsize])
-            self._element = self._element or head
-            # Buffers hold whole elements of every width there is, so each must begin with the same one.
-            self._constant = head == self._element and is_constant(data, self._itemsize)
-
-    def finish(self) -> Hashed:
-        return Hashed(self._hasher.digest(), self._constant and self._element != b"", _finish(self._pieces))
-
-
-def _finish(pieces: tuple[Pieces | None, ...]) -> tuple[PieceList | None, ...]:
-    return tuple(None if piece is None else piece.finish() for piece in pieces)
 
 
 def _settle(futures: Iterable[Future[Any]]) -> None:
@@ -217,18 +197,19 @@ def _runs(extents: Sequence[Extent], limit_nbytes: int) -> Iterator[Sequence[Ext
         yield extents[start:]
 
 
+def _batches(extents: Sequence[Extent]) -> Iterator[Sequence[Extent]]:
+    """Cut ``extents`` into what one helper is sent at a time."""
+    start, nbytes = 0, 0
+    for index, extent in enumerate(extents):
+        if index > start and (nbytes + extent.nbytes > MAPPED_NBYTES or index - start == _MAPPED_EXTENTS):
+            yield extents[start:index]
+            start, nbytes = index, 0
+        nbytes += extent.nbytes
+    if start < len(extents):
+        yield extents[start:]
+
+
 def _read_run(source: ByteSource, run: Sequence[Extent]) -> memoryview:
     buffer = memoryview(bytearray(_nbytes(run)))
     source.read_into(run[0].offset, buffer)
     return buffer
-
-
-def is_constant(data: memoryview, itemsize: int) -> bool:
-    """Whether ``data`` is one element of ``itemsize`` bytes repeated. Nearly always settled by the first few elements."""
-    if itemsize <= 0 or len(data) < itemsize or len(data) % itemsize:
-        return False
-    head = bytes(data[:itemsize])
-    # Two cheap looks first: whole-buffer comparisons are only for what is very likely constant.
-    if bytes(data[-itemsize:]) != head or bytes(data[: 4 * itemsize]) != (head * 4)[: len(data)]:
-        return False
-    return bytes(data) == head * (len(data) // itemsize)

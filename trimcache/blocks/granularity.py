@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from trimcache.blocks.digests import DigestAlgorithm
-from trimcache.blocks.engine import Cutter, Hashed
+from trimcache.blocks.engine import Cutter
 from trimcache.blocks.pieces import ContentPieces, FixedPieces, Pieces, content_cutter
+from trimcache.blocks.stream import Hashed
 from trimcache.blocks.tiling import Extent
 from trimcache.errors import UsageError
 from trimcache.tensors import Kind
@@ -63,6 +64,11 @@ def complete_parameters(granularity: str, given: Mapping[str, int]) -> dict[str,
     if sizes != sorted(sizes):
         raise UsageError(f"granularity {granularity}", "needs min_bytes <= avg_bytes <= max_bytes", "change the parameters")
     return complete
+
+
+def is_cut(granularity: str) -> bool:
+    """Whether tiles are cut further at this granularity."""
+    return granularity in ("row", "chunk")
 
 
 def cutter_for(granularity: str, parameters: Mapping[str, int], algorithm: DigestAlgorithm) -> Cutter | None:

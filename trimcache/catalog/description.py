@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trimcache.catalog.layout import DESCRIPTION, FORMAT, MAJOR_VERSION, MINOR_VERSION
+from trimcache.catalog.layout import DESCRIPTION, FORMAT, MAJOR_VERSION, MINOR_VERSION, TEMPORARY_PREFIX
 from trimcache.errors import (
     CatalogCorruptError,
     CatalogNotFoundError,
@@ -106,18 +105,17 @@ def create_or_check(root: Path, wanted: CatalogDescription) -> None:
 
 def _only_temporary(root: Path) -> bool:
     """Whether ``root`` holds nothing but what a killed creation may have left."""
-    return all(entry.name.startswith(".tmp-") for entry in root.iterdir())
+    return all(entry.name.startswith(TEMPORARY_PREFIX) for entry in root.iterdir())
 
 
 def _write_once(path: Path, text: str) -> None:
     """Publish ``path`` whole; if another process was first, its file stays."""
-    handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -126,4 +124,4 @@ def _write_once(path: Path, text: str) -> None:
             os.replace(temporary, path)
             return
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def publish_shard(root: Path, tables: dict[str, pa.Table]) -> str:
             temporary = folder / f"{TEMPORARY_PREFIX}{name}"
             written.append((temporary, folder / name))
             pq.write_table(tables[table], temporary, compression="zstd", use_dictionary=_dictionary_columns(tables[table]))
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
+        with ThreadPoolExecutor(len(written)) as pool:  # one wait for the disk, not one a table
+            list(pool.map(_to_disk, [temporary for temporary, _ in written]))
         for temporary, final in written:
             os.rename(temporary, final)
     except OSError as error:
@@ -47,6 +48,11 @@ def publish_shard(root: Path, tables: dict[str, pa.Table]) -> str:
             final.unlink(missing_ok=True)
         raise CatalogError(str(root), f"cannot be written ({error.strerror or error})", "make room or check its permissions") from error
     return name
+
+
+def _to_disk(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _dictionary_columns(table: pa.Table) -> list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from trimcache.blocks.digests import digest_algorithm
-from trimcache.blocks.engine import Cutter, Engine, Hashed
-from trimcache.blocks.granularity import blocks_at, cutter_for
+from trimcache.blocks.engine import Cutter, Engine
+from trimcache.blocks.granularity import blocks_at, cutter_for, is_cut
+from trimcache.blocks.stream import Hashed
 from trimcache.blocks.tiling import Extent, tile
 from trimcache.bytesource import Buffers, ByteSource, LocalFile, MemoryBytes
 from trimcache.dtypes import DTYPE_BITS
@@ -21,6 +23,9 @@ from trimcache.scanning.records import ExtentColumns, FileColumns, PartRecord, T
 from trimcache.sources.describe import Description, describe
 from trimcache.sources.parts import OpenPart, PartSpec
 from trimcache.tensors import Kind, TensorRef
+
+if TYPE_CHECKING:
+    from trimcache.blocks.mapped import MapWorkers
 
 # Told the number of bytes done, from whichever thread did them.
 Advance = Callable[[int], None]
@@ -40,20 +45,28 @@ class ScanTask:
     also: tuple[Rules, ...] = ()
     sequential: bool = False
 
+    @property
+    def can_map(self) -> bool:
+        """Whether its bytes are hashed as they lie in files: nothing is cut, and nobody asked for reading in order."""
+        return self.spec.obj is None and not self.sequential and not any(is_cut(one.granularity) for one in (self.rules, *self.also))
 
-def scan_part(task: ScanTask, *, executor: Executor | None = None, advance: Advance | None = None) -> PartRecord:
+
+def scan_part(
+    task: ScanTask, *, executor: Executor | None = None, advance: Advance | None = None, mapped: MapWorkers | None = None
+) -> PartRecord:
     """Read one part: tensors from the headers of its files, blocks from their bytes.
 
     Args:
         executor: hashes runs of extents of one file at once; None: one after another.
         advance: progress in bytes.
+        mapped: processes that may map local files, used with ``executor``.
 
     Raises:
         FormatError: a file breaks the rules of its format.
         NoWeightsError: no file of the part holds weights.
         SourceUnreadableError, SourceChangedError: from reading.
     """
-    hashing = _Hashing.of(task, executor, advance)
+    hashing = _Hashing.of(task, executor, advance, mapped)
     return _scan_object(task.spec, hashing) if task.spec.obj is not None else _scan_files(task.spec, hashing)
 
 
@@ -186,7 +199,7 @@ class _Hashing:
     cutter_of: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, task: ScanTask, executor: Executor | None, advance: Advance | None) -> _Hashing:
+    def of(cls, task: ScanTask, executor: Executor | None, advance: Advance | None, mapped: MapWorkers | None) -> _Hashing:
         algorithm = digest_algorithm(task.rules.digest)
         rules = (task.rules, *task.also)
         cutters: list[Cutter] = []
@@ -196,7 +209,8 @@ class _Hashing:
             cutter_of.append(None if cutter is None else len(cutters))
             if cutter is not None:
                 cutters.append(cutter)
-        return cls(Engine(algorithm, executor, task.sequential, tuple(cutters), advance), rules, tuple(cutter_of))
+        engine = Engine(algorithm, executor, task.sequential, tuple(cutters), advance, mapped if task.can_map else None)
+        return cls(engine, rules, tuple(cutter_of))
 
     def of_tensor(self, source: ByteSource, tensor: TensorRef) -> Hashed:
         """For a tensor that is no extent of its own: empty, inside a larger range, or stored in another layout."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from itertools import islice
@@ -26,11 +26,14 @@ from trimcache.sources.parts import PartSpec
 from trimcache.sources.resolve import Resolution, rename_clashes, resolve
 
 if TYPE_CHECKING:
+    from trimcache.blocks.mapped import MapWorkers
     from trimcache.catalog.reader import Catalog, Part
 
 # A part this large keeps all workers busy by itself; smaller ones are scanned side by side.
 _LARGE_PART_NBYTES = 64 << 20
 _TASKS_AHEAD = 32
+# A scan of less than this is over before helper processes have started; each must have enough to do.
+_MAPPED_SCAN_NBYTES, _HELPER_NBYTES = 512 << 20, 128 << 20
 # Below this, a part is mostly headers, which is work for the interpreter: two threads would only take turns, and lose time doing so.
 _TINY_PART_NBYTES = 4 << 20
 
@@ -163,16 +166,18 @@ def run_scan(
             todo.append(spec)
 
     skipped: list[SourceError] = []
+    also_rules = tuple(target.rules for target in targets[1:])
+    tasks = [ScanTask(spec, rules, also_rules, sequential) for spec in todo]
+    n_workers = workers or os.cpu_count() or 1
     with ExitStack() as stack:
+        mapped = stack.enter_context(_map_workers(tasks, n_workers))
         for target in targets:
             stack.enter_context(target.writer)
         if prune:
             _forget_gone(resolution, targets, report, include, exclude)
         if progress is not None:
             progress.start(len(todo), sum(spec.nbytes for spec in todo))
-        also_rules = tuple(target.rules for target in targets[1:])
-        tasks = [ScanTask(spec, rules, also_rules, sequential) for spec in todo]
-        for spec, outcome in _run_tasks(tasks, workers, targets, progress):
+        for spec, outcome in _run_tasks(tasks, n_workers, mapped, targets, progress):
             if isinstance(outcome, PartRecord):
                 report.scanned.append(outcome.name)
                 report.nbytes_read += outcome.nbytes
@@ -246,25 +251,27 @@ def _is_below(part: Part, source: str) -> bool:
 
 
 def _run_tasks(
-    tasks: Sequence[ScanTask], workers: int | None, targets: Sequence[_Target], progress: Progress | None
+    tasks: Sequence[ScanTask], n_workers: int, mapped: MapWorkers | None, targets: Sequence[_Target], progress: Progress | None
 ) -> Iterator[tuple[PartSpec, PartRecord | SourceError]]:
     """Run every task and publish its record as soon as it is there: large parts with all threads each, others side by side, tiny
     ones one after another."""
-    n_workers = workers or os.cpu_count() or 1
     advance = progress.advance if progress is not None else None
 
     def run(task: ScanTask, executor: Executor | None) -> PartRecord | SourceError:
         try:
-            record = scan_part(task, executor=executor, advance=advance)
+            record = scan_part(task, executor=executor, advance=advance, mapped=mapped)
         except SourceError as error:
             return error
         for target, extents in zip(targets, (record.extents, *record.also), strict=True):
             target.writer.add(replace(record, extents=extents, also=()))
         return record
 
-    large = [task for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES or task.sequential]
-    tiny = [task for task in tasks if task.spec.nbytes < _TINY_PART_NBYTES and not task.sequential]
-    others = [task for task in tasks if _TINY_PART_NBYTES <= task.spec.nbytes < _LARGE_PART_NBYTES and not task.sequential]
+    large: list[ScanTask] = []
+    others: list[ScanTask] = []
+    tiny: list[ScanTask] = []
+    for task in tasks:
+        nbytes = task.spec.nbytes
+        (large if nbytes >= _LARGE_PART_NBYTES or task.sequential else others if nbytes >= _TINY_PART_NBYTES else tiny).append(task)
     with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool:
         try:
             if tasks:
@@ -272,12 +279,24 @@ def _run_tasks(
                 pool.submit(import_module, "trimcache.catalog.shards")
             for task in large:
                 yield task.spec, run(task, pool)
+            if mapped is not None:
+                mapped.dismiss()
             yield from _side_by_side(others, pool, run, targets)
             for task in tiny:
                 yield task.spec, run(task, None)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _map_workers(tasks: Sequence[ScanTask], n: int) -> AbstractContextManager[MapWorkers | None]:
+    """Processes to map files in, if ``tasks`` have bytes enough that starting them pays."""
+    nbytes = sum(task.spec.nbytes for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES and task.can_map)
+    if nbytes < _MAPPED_SCAN_NBYTES:
+        return nullcontext()
+    from trimcache.blocks.mapped import MapWorkers
+
+    return MapWorkers(tasks[0].rules.digest, min(n, nbytes // _HELPER_NBYTES + 1))
 
 
 def _side_by_side(

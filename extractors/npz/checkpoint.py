@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from typing import ClassVar
 
-from extractors.npy_header import MAX_HEADER_NBYTES, NpyHeader, header_nbytes, parse_header
+from extractors.npz.npy_header import MAX_HEADER_NBYTES, NpyHeader, header_nbytes, parse_header
 from extractors.stored_array import StoredArray
 from extractors.torch.zip_archive import Entry, ZipArchive
-from trimcache.bytesource import ByteSource, PartFiles
+from trimcache.bytesource import ByteSource
 from trimcache.errors import FormatError
 from trimcache.tensors import Extraction, TensorRef, kind_of
 
@@ -24,34 +23,25 @@ _USUAL_HEADER_NBYTES = 128
 _ALL_HEADS_NBYTES = 256 << 10  # what the first looks into all deflated members may cost together
 
 
-class NpzExtractor:
-    """Reads the ZIP directory and the header of each array."""
-
-    format: ClassVar[str] = "npz"
-    suffixes: ClassVar[tuple[str, ...]] = (".npz",)
-    priority: ClassVar[int] = 0
-
-    def claims(self, path: str, files: PartFiles) -> bool:
-        return True
-
-    def extract(self, source: ByteSource, files: PartFiles) -> Extraction:
-        archive = ZipArchive(source)
-        entries = [entry for entry in archive.entries.values() if entry.name.endswith(_SUFFIX)]
-        starts = archive.locate([entry.name for entry in entries])
-        first_look = max(_USUAL_HEADER_NBYTES, min(512, _ALL_HEADS_NBYTES // max(1, len(entries))))
-        tensors: list[TensorRef] = []
-        left_out: Counter[str] = Counter()
-        for entry in entries:
-            header = _read_header(source, entry, starts[entry.name], first_look)
-            if header.dtype:
-                tensors.append(_tensor(source, entry, starts[entry.name], header))
-            else:
-                left_out[header.problem] += 1
-        others = sum(not entry.name.endswith((_SUFFIX, "/")) for entry in archive.entries.values())
-        notes = [f"{source.uri}: left out {n} arrays of {problem}" for problem, n in left_out.items()]
-        if others:
-            notes.append(f"{source.uri}: left out {others} entries that are no arrays")
-        return Extraction(tuple(tensors), notes=tuple(notes))
+def read_checkpoint(source: ByteSource) -> Extraction:
+    """The arrays of an archive, from its directory and the header of each."""
+    archive = ZipArchive(source)
+    entries = [entry for entry in archive.entries.values() if entry.name.endswith(_SUFFIX)]
+    starts = archive.locate([entry.name for entry in entries])
+    first_look = max(_USUAL_HEADER_NBYTES, min(512, _ALL_HEADS_NBYTES // max(1, len(entries))))
+    tensors: list[TensorRef] = []
+    left_out: Counter[str] = Counter()
+    for entry in entries:
+        header = _read_header(source, entry, starts[entry.name], first_look)
+        if header.dtype:
+            tensors.append(_tensor(source, entry, starts[entry.name], header))
+        else:
+            left_out[header.problem] += 1
+    others = sum(not entry.name.endswith((_SUFFIX, "/")) for entry in archive.entries.values())
+    notes = [f"{source.uri}: left out {n} arrays of {problem}" for problem, n in left_out.items()]
+    if others:
+        notes.append(f"{source.uri}: left out {others} entries that are no arrays")
+    return Extraction(tuple(tensors), notes=tuple(notes))
 
 
 def _read_header(source: ByteSource, entry: Entry, start: int, first_look: int) -> NpyHeader:

@@ -1,0 +1,3 @@
+"""NumPy ``.npz`` archives."""
+
+from extractors.npz.extractor import NpzExtractor as NpzExtractor
