@@ -114,9 +114,11 @@ def test_without_a_helper_the_bytes_are_read(file: Path, data: bytes, n_killed: 
     done: list[int] = []
     extents = _extents(_SIZES, 4)
     with MapWorkers("xxh3-128", 2) as mapped:
-        for process in mapped._all[:n_killed]:
-            process.kill()
+        assert mapped.process is not None
+        for pid in _children(mapped.process.pid, 2)[:n_killed]:
+            os.kill(pid, signal.SIGKILL)
         assert _hash(file, extents, "xxh3-128", mapped, done.append) == _truth(data, extents, "xxh3-128")
+    assert mapped.process.returncode == n_killed
     assert sum(done) == sum(_SIZES)
 
 
@@ -145,10 +147,10 @@ def test_a_file_that_shrinks_under_the_map_ends_the_helper_and_is_an_ordinary_er
         if len(told) == 1:
             os.truncate(path, 4096)
 
-    with MapWorkers("xxh3-128", 1) as mapped:
-        with pytest.raises(SourceChangedError, match="became shorter while it was read"):
-            _hash(path, [Extent(0, nbytes, Kind.PARAMETER, 4)], "xxh3-128", mapped, shrink)
-        assert mapped._all[0].wait() == -signal.SIGBUS
+    with MapWorkers("xxh3-128", 1) as mapped, pytest.raises(SourceChangedError, match="became shorter while it was read"):
+        _hash(path, [Extent(0, nbytes, Kind.PARAMETER, 4)], "xxh3-128", mapped, shrink)
+    assert mapped.process is not None
+    assert mapped.process.returncode == 1  # helpers that were killed
     assert sum(told) == 0
 
 
@@ -188,13 +190,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes] | N
     """Scans of any size use helpers, and these are they."""
     monkeypatch.setattr(run_module, "_LARGE_PART_NBYTES", 0)
     monkeypatch.setattr(run_module, "_MAPPED_SCAN_NBYTES", 1)
-    start, found = mapped_module._start, []
+    found = []
 
-    def seen(digest: str) -> subprocess.Popen[bytes] | None:
-        found.append(start(digest))
-        return found[-1]
+    class Seen(MapWorkers):
+        def __init__(self, digest: str, n: int) -> None:
+            super().__init__(digest, n)
+            found.append(self.process)
 
-    monkeypatch.setattr(mapped_module, "_start", seen)
+    monkeypatch.setattr(mapped_module, "MapWorkers", Seen)
     return found
 
 
@@ -233,12 +236,11 @@ from trimcache.scanning import run
 from trimcache.blocks import mapped
 from trimcache.rules import Rules
 run._LARGE_PART_NBYTES, run._MAPPED_SCAN_NBYTES = 0, 1
-start = mapped._start
-def told(digest):
-    process = start(digest)
-    print(process.pid, flush=True)
-    return process
-mapped._start = told
+class Told(mapped.MapWorkers):
+    def __init__(self, digest, n):
+        super().__init__(digest, n)
+        print(self.process.pid, flush=True)
+mapped.MapWorkers = Told
 class Progress:
     def start(self, n_parts, nbytes): pass
     def part_done(self, name): sys.stdin.read()
@@ -251,13 +253,23 @@ def test_helpers_end_when_the_scan_is_killed(zoo: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", _SCAN, str(zoo), str(tmp_path / "c")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as scan:
         assert scan.stdout is not None
-        helper = int(scan.stdout.readline())
-        assert _is_running(helper)
+        first = int(scan.stdout.readline())
+        helpers = [first, *_children(first, 1)]
+        assert all(map(_is_running, helpers))
         scan.kill()
     end = time.monotonic() + 10
-    while _is_running(helper):
+    while any(map(_is_running, helpers)):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def _children(pid: int, n: int) -> list[int]:
+    """The processes that ``pid`` forks, once there are ``n``."""
+    end = time.monotonic() + 10
+    while len(found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) < n:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return list(map(int, found))
 
 
 def _is_running(pid: int) -> bool:

@@ -29,8 +29,9 @@ GIANT_BUFFER_NBYTES = 16 << 20
 # Spinning disks and network mounts like few large reads in file order.
 SEQUENTIAL_BUFFER_NBYTES = 8 << 20
 _MAX_AHEAD = 4
-# What a helper process is sent at a time: large against the cost of asking, small against what one of them may be late at the end.
-MAPPED_NBYTES, _MAPPED_EXTENTS = 32 << 20, 4096
+# What a helper process is sent at a time: a share of what is left, so that few orders are sent while this process is busy starting up, and
+# no helper is late at the end.
+_ORDER_SHARE, _LEAST_ORDER_NBYTES, _ORDER_EXTENTS = 0.4, 16 << 20, 4096
 
 # Starts the pieces of one extent, or None where a granularity does not cut it.
 Cutter = Callable[[Extent], Pieces | None]
@@ -107,7 +108,7 @@ class Engine:
             found = mapped.hash(source, batch, GIANT_NBYTES, self._done)
             return found if found is not None else [one for run in _runs(batch, BUFFER_NBYTES) for one in self._hash_run(source, run)]
 
-        pending = [executor.submit(hash_batch, batch) for batch in _batches(extents)]
+        pending = [executor.submit(hash_batch, batch) for batch in _orders(extents, mapped.n)]
         try:
             return [hashed for future in pending for hashed in future.result()]
         finally:
@@ -197,14 +198,16 @@ def _runs(extents: Sequence[Extent], limit_nbytes: int) -> Iterator[Sequence[Ext
         yield extents[start:]
 
 
-def _batches(extents: Sequence[Extent]) -> Iterator[Sequence[Extent]]:
-    """Cut ``extents`` into what one helper is sent at a time."""
-    start, nbytes = 0, 0
-    for index, extent in enumerate(extents):
-        if index > start and (nbytes + extent.nbytes > MAPPED_NBYTES or index - start == _MAPPED_EXTENTS):
-            yield extents[start:index]
-            start, nbytes = index, 0
+def _orders(extents: Sequence[Extent], n_helpers: int) -> Iterator[Sequence[Extent]]:
+    """Cut ``extents`` into what one helper is sent at a time (guided self-scheduling: Polychronopoulos, Kuck, 1987)."""
+    left = sum(extent.nbytes for extent in extents)
+    start = nbytes = 0
+    for index, extent in enumerate(extents, 1):
         nbytes += extent.nbytes
+        if nbytes >= max(_LEAST_ORDER_NBYTES, _ORDER_SHARE * left / n_helpers) or index - start == _ORDER_EXTENTS:
+            yield extents[start:index]
+            left -= nbytes
+            start, nbytes = index, 0
     if start < len(extents):
         yield extents[start:]
 

@@ -1,10 +1,12 @@
-"""A process that hashes ranges of files through maps, on orders from stdin, until stdin ends.
+"""Helper processes that hash ranges of files through maps: one is started, and forks the others.
+
+Each serves a pair of pipes until orders end, in ``marshal`` values (both ends are the same Python):
 
     order  (path: bytes, stamp: tuple of int, parallel from: int, [(offset, nbytes, itemsize), ...])
     reply  int: so many bytes more are done; then [(digest, constant), ...], or None: the file cannot be mapped as it was
 
-Both are ``marshal`` values: a pipe between two processes of one Python. If the file shrinks or its disk fails, the system ends this
-process and no other; ``mapped`` sees the pipe close.
+If the file shrinks or its disk fails, the system ends the helper that touches the map, and no other process: ``mapped`` sees its pipe
+close.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import marshal
 import mmap
 import os
 import signal
-import sys
 from typing import IO, Any
 
 from trimcache.blocks.digests import DigestAlgorithm, digest_algorithm
@@ -23,22 +24,39 @@ from trimcache.blocks.stream import Hashed, Stream, is_constant
 _SLICE_NBYTES = 16 << 20
 
 
-def main(digest: str) -> None:
-    """Serve orders for one digest algorithm."""
-    # The terminal sends Ctrl-C to all processes; this one ends when its pipe does.
+def main(digest: str, *descriptors: str) -> int:
+    """Serve each pair of descriptors (``"orders:replies"``) from a process of its own; the number of those that did not end well."""
+    # The terminal sends Ctrl-C to all processes; these end when their pipes do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     algorithm = digest_algorithm(digest)
-    orders, replies = sys.stdin.buffer, sys.stdout.buffer
+    pipes = [tuple(map(int, pair.split(":"))) for pair in descriptors]
+    children = []
+    for mine in pipes:
+        child = os.fork()
+        if not child:
+            # A pipe only ends when nobody else holds it.
+            for descriptor in {descriptor for pair in pipes for descriptor in pair} - set(mine):
+                os.close(descriptor)
+            _serve(algorithm, *mine)
+            os._exit(0)
+        children.append(child)
+    for descriptor in (descriptor for pair in pipes for descriptor in pair):
+        os.close(descriptor)
+    return sum(os.waitpid(child, 0)[1] != 0 for child in children)
+
+
+def _serve(algorithm: DigestAlgorithm, orders_descriptor: int, replies_descriptor: int) -> None:
     mapped: tuple[object, mmap.mmap | None] = (None, None)
-    while True:
-        try:
-            path, stamp, parallel_from, extents = marshal.load(orders)
-        except EOFError:
-            return
-        if mapped[0] != (path, stamp):
-            mapped = ((path, stamp), _map(path, stamp))
-        found = None if mapped[1] is None else _hash(mapped[1], extents, algorithm, parallel_from, replies)
-        _send(found, replies)
+    with open(orders_descriptor, "rb") as orders, open(replies_descriptor, "wb") as replies:
+        while True:
+            try:
+                path, stamp, parallel_from, extents = marshal.load(orders)
+            except EOFError:
+                return
+            if mapped[0] != (path, stamp):
+                mapped = ((path, stamp), _map(path, stamp))
+            found = None if mapped[1] is None else _hash(mapped[1], extents, algorithm, parallel_from, replies)
+            _send(found, replies)
 
 
 def _map(path: bytes, stamp: tuple[int, ...]) -> mmap.mmap | None:

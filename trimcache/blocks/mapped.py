@@ -1,8 +1,8 @@
 """Hashing local files through maps, in processes of their own.
 
 A map saves copying every byte out of the page cache, a third of the time where the digest is as fast as memory. But a file that shrinks
-under a map, or a disk that fails, kills the process that touches it. So maps are touched by helpers (``map_worker``): the scan only sees
-a pipe close, reads that range instead, and reports what reading finds.
+under a map, or a disk that fails, kills the process that touches it. So maps are touched by helper processes (``map_worker``): the scan
+only sees a pipe close, reads that range instead, and reports what reading finds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,18 +28,58 @@ from trimcache.bytesource import LocalFile
 
 __all__ = ["MapWorkers"]
 
-_START = "import sys; sys.path += sys.argv[2:]; from trimcache.blocks.map_worker import main; main(sys.argv[1])"
+_START = "import sys; sys.path += sys.argv[1:3]; from trimcache.blocks.map_worker import main; sys.exit(main(*sys.argv[3:]))"
+
+
+@dataclass(frozen=True, slots=True)
+class _Helper:
+    """This side of the pipes to one helper."""
+
+    orders: IO[bytes]
+    replies: IO[bytes]
 
 
 class MapWorkers:
-    """``n`` helper processes for one digest algorithm, for any number of threads. Use as a context manager."""
+    """``n`` helper processes for one digest algorithm, for any number of threads. Use as a context manager.
+
+    Attributes:
+        process: the one that forked the others; None where none could be started.
+    """
 
     def __init__(self, digest: str, n: int) -> None:
-        self._all = [process for process in (_start(digest) for _ in range(n)) if process is not None]
+        self.n = n
+        self._helpers: list[_Helper] = []
         # Those that wait for an order, and a None for each that was lost: whoever draws one reads, and puts it back.
-        self._idle: SimpleQueue[subprocess.Popen[bytes] | None] = SimpleQueue()
-        for process in [*self._all, *[None] * (n - len(self._all))]:
-            self._idle.put(process)
+        self._idle: SimpleQueue[_Helper | None] = SimpleQueue()
+        self.process = self._start(digest, n)
+        for helper in self._helpers if self.process is not None else [None]:
+            self._idle.put(helper)
+
+    def _start(self, digest: str, n: int) -> subprocess.Popen[bytes] | None:
+        library = find_spec(DIGEST_LIBRARIES[digest])
+        if not hasattr(os, "fork") or not sys.executable or library is None or library.origin is None:
+            return None
+        theirs = []
+        for _ in range(n):
+            (orders_out, orders_in), (replies_out, replies_in) = os.pipe(), os.pipe()
+            self._helpers.append(_Helper(os.fdopen(orders_in, "wb"), os.fdopen(replies_out, "rb")))
+            theirs.append((orders_out, replies_in))
+        descriptors = [descriptor for pair in theirs for descriptor in pair]
+        # Without `site`, which takes half of the start; so it is told where the two packages lie that it needs.
+        places = [str(Path(found).parent.parent) for found in (trimcache.__file__, library.origin)]
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _START, *places, digest, *(f"{orders}:{replies}" for orders, replies in theirs)],
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:  # frozen or embedded: what runs this is no Python that can be started again
+            return None
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def hash(self, source: LocalFile, extents: Sequence[Extent], parallel_from: int, advance: Callable[[int], None]) -> list[Hashed] | None:
         """The digests of ``extents``, or None: read them instead.
@@ -47,8 +88,8 @@ class MapWorkers:
             parallel_from: extents of at least so many bytes may use all cores.
             advance: told the number of bytes done; what was told is taken back if the result is None.
         """
-        process = self._idle.get()
-        if process is None:
+        helper = self._idle.get()
+        if helper is None:
             self._idle.put(None)
             return None
         stamp = source.stamp
@@ -59,18 +100,17 @@ class MapWorkers:
             [(extent.offset, extent.nbytes, extent.itemsize) for extent in extents],
         )
         done = 0
-        orders, replies = _pipes(process)
         try:
-            orders.write(marshal.dumps(order))
-            orders.flush()
-            while type(reply := marshal.load(replies)) is int:
+            helper.orders.write(marshal.dumps(order))
+            helper.orders.flush()
+            while type(reply := marshal.load(helper.replies)) is int:
                 advance(reply)
                 done += reply
         except (EOFError, ValueError, TypeError, OSError):  # it died, perhaps in the middle of a reply
             self._idle.put(None)
             advance(-done)
             return None
-        self._idle.put(process)
+        self._idle.put(helper)
         if reply is None:
             return None
         advance(sum(extent.nbytes for extent in extents) - done)
@@ -78,8 +118,8 @@ class MapWorkers:
 
     def dismiss(self) -> None:
         """Let the helpers end, which takes them a while: a map of gigabytes is taken apart page by page."""
-        for process in self._all:
-            for pipe in _pipes(process):
+        for helper in self._helpers:
+            for pipe in (helper.orders, helper.replies):
                 with suppress(BrokenPipeError):
                     pipe.close()
 
@@ -88,29 +128,5 @@ class MapWorkers:
 
     def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
         self.dismiss()
-        for process in self._all:
-            process.wait()
-
-
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    return process.stdin, process.stdout
-
-
-def _start(digest: str) -> subprocess.Popen[bytes] | None:
-    """A helper; None where this Python cannot be started again (frozen or embedded)."""
-    library = find_spec(DIGEST_LIBRARIES[digest])
-    if not sys.executable or library is None or library.origin is None:
-        return None
-    # Without `site`, which takes half of the start; so it is told where the two packages lie that it needs.
-    places = [str(Path(found).parent.parent) for found in (trimcache.__file__, library.origin)]
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START, digest, *places],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-    except OSError:
-        return None
+        if self.process is not None:
+            self.process.wait()
