@@ -171,10 +171,8 @@ class Engine:
 
 def _settle(futures: Iterable[Future[Any]]) -> None:
     """Cancel what has not begun and wait for what has: after that nobody reads the source any more."""
-    listed = list(futures)
-    for future in listed:
-        future.cancel()
-    wait(listed)
+    # Not for what is cancelled: where the executor was shut down, nobody is left to say so.
+    wait([future for future in futures if not future.cancel()])
 
 
 def _nbytes(run: Sequence[Extent]) -> int:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     help="Blocks: tensor, layer, file, row or chunk; several make one catalog each.",
 )
 @click.option("--digest", default="blake3-256", help="blake3-256, or xxh3-128 for fast analysis of your own files.")
-@click.option("--workers", type=int, metavar="N", help="Threads; by default one a core.")
+@click.option("--workers", type=int, metavar="N", help="Threads, and processes that map large files; by default one a core.")
 @click.option("--sequential", is_flag=True, help="Read in file order: for spinning disks and network mounts.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only models whose name matches; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Not models whose name matches; repeatable.")

@@ -6,10 +6,12 @@ resolve(sources) -> PartSpec -> ScanTask -> scan_part -> PartRecord -> CatalogWr
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -253,11 +255,11 @@ def _is_below(part: Part, source: str) -> bool:
 def _run_tasks(
     tasks: Sequence[ScanTask], n_workers: int, mapped: MapWorkers | None, targets: Sequence[_Target], progress: Progress | None
 ) -> Iterator[tuple[PartSpec, PartRecord | SourceError]]:
-    """Run every task and publish its record as soon as it is there: large parts with all threads each, others side by side, tiny
-    ones one after another."""
+    """Run every task and publish its record as soon as it is there: large parts with all threads each, two at a time where processes hash
+    them (these go on with one while the other is finished), others side by side, tiny ones one after another."""
     advance = progress.advance if progress is not None else None
 
-    def run(task: ScanTask, executor: Executor | None) -> PartRecord | SourceError:
+    def run(task: ScanTask, executor: Executor | None = None) -> PartRecord | SourceError:
         try:
             record = scan_part(task, executor=executor, advance=advance, mapped=mapped)
         except SourceError as error:
@@ -272,19 +274,22 @@ def _run_tasks(
     for task in tasks:
         nbytes = task.spec.nbytes
         (large if nbytes >= _LARGE_PART_NBYTES or task.sequential else others if nbytes >= _TINY_PART_NBYTES else tiny).append(task)
-    with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool:
+    with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool, ThreadPoolExecutor(2, thread_name_prefix="part") as parts:
         try:
             if tasks:
                 # What publishing needs is imported while the first files are hashed, not after.
-                pool.submit(import_module, "trimcache.catalog.shards")
-            for task in large:
-                yield task.spec, run(task, pool)
-            if mapped is not None:
+                threading.Thread(target=import_module, args=("trimcache.catalog.shards",), daemon=True).start()
+            if mapped is None:
+                for task in large:
+                    yield task.spec, run(task, pool)
+            else:
+                yield from _side_by_side(large, parts, partial(run, executor=pool), targets)
                 mapped.dismiss()
             yield from _side_by_side(others, pool, run, targets)
             for task in tiny:
-                yield task.spec, run(task, None)
+                yield task.spec, run(task)
         except BaseException:
+            parts.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -307,7 +312,7 @@ def _side_by_side(
     pending: dict[Future[Any], ScanTask] = {}
     while True:
         for task in islice(waiting, _TASKS_AHEAD - len(pending)):
-            pending[pool.submit(run, task, None)] = task
+            pending[pool.submit(run, task)] = task
         if not pending:
             return
         done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
