@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trimcache.catalog.description import CatalogDescription, create_or_check
@@ -17,14 +18,33 @@ PARTS_PER_SHARD = 64
 SECONDS_PER_SHARD = 2.0
 
 
+Publish = Callable[[Path, Sequence[PartRecord], Sequence[tuple[str, str, str]], int, int], None]
+"""(catalog, records, forgotten parts as (part, name, source), bytes of a digest, generation); raises CatalogError."""
+
+
+def publish_here(
+    root: Path, records: Sequence[PartRecord], forgotten: Sequence[tuple[str, str, str]], digest_nbytes: int, generation: int
+) -> None:
+    """Publish one shard from this process.
+
+    Raises:
+        CatalogError: it cannot be written (disk full, no permission); nothing of it is visible then.
+    """
+    # Parquet is a third of a second to import, which a scan spends better while files are being hashed.
+    from trimcache.catalog.shards import publish_shard, tables_of
+
+    publish_shard(root, tables_of(records, forgotten, digest_nbytes, generation))
+
+
 class CatalogWriter:
     """Buffers records and publishes them as shards; the catalog is created with the first one.
 
     Thread-safe. Use as a context manager: leaving it publishes what is buffered, also after an error.
     """
 
-    def __init__(self, root: Path, description: CatalogDescription) -> None:
+    def __init__(self, root: Path, description: CatalogDescription, publish: Publish | None = None) -> None:
         self._root = root
+        self._publish = publish or publish_here
         self._description = description
         self._lock = threading.Lock()
         self._records: list[PartRecord] = []
@@ -70,10 +90,7 @@ class CatalogWriter:
         if records or forgotten:
             create_or_check(self._root, self._description)
             # Wall-clock nanoseconds order the generations of a part across processes.
-            # Parquet is a third of a second to import, which a scan spends better while files are being hashed.
-            from trimcache.catalog.shards import publish_shard, tables_of
-
-            publish_shard(self._root, tables_of(records, forgotten, self._description.rules.digest_nbytes, time.time_ns()))
+            self._publish(self._root, records, forgotten, self._description.rules.digest_nbytes, time.time_ns())
 
 
 def remove_leftovers(root: Path, older_than_s: float = 3600.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,30 +62,36 @@ def scan(
     A SOURCE is a weight file, a model folder, a folder of models or a Hugging Face cache.
     Models that have not changed since the last scan are not read again.
     """
-    from trimcache.cli.progress import ScanProgress
-    from trimcache.scanning.run import run_scan
-    from trimcache.sources.hf_cache import with_default_cache
-
-    # numpy comes along with pyarrow; a scan does no linear algebra, and starting threads for it takes them from hashing.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not sources and not hf_cache:
         raise UsageError("scan", "nothing to scan", "name a SOURCE, or use --hf-cache")
-    catalogs = _catalogs(output.expanduser(), granularity, digest)
-    catalog_path, rules = next(iter(catalogs.items()))
-    with ScanProgress(quiet=quiet) as progress:
-        report = run_scan(
-            with_default_cache(sources) if hf_cache else sources,
-            catalog_path,
-            rules,
-            workers=workers,
-            include=include,
-            exclude=exclude,
-            prune=prune,
-            weights=weights,
-            sequential=sequential,
-            also={path: other for path, other in catalogs.items() if path != catalog_path},
-            progress=progress,
-        )
+    # numpy comes along with pyarrow; a scan does no linear algebra, and starting threads for it takes them from hashing.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from trimcache.catalog.publisher import publishing_process
+
+    # A catalog that exists is read first, which imports here what the process would import there.
+    with nullcontext() if output.expanduser().exists() else publishing_process() as publish:
+        # Only now: it takes a while too, and the two go on beside each other.
+        from trimcache.cli.progress import ScanProgress
+        from trimcache.scanning.run import run_scan
+        from trimcache.sources.hf_cache import with_default_cache
+
+        catalogs = _catalogs(output.expanduser(), granularity, digest)
+        catalog_path, rules = next(iter(catalogs.items()))
+        with ScanProgress(quiet=quiet) as progress:
+            report = run_scan(
+                with_default_cache(sources) if hf_cache else sources,
+                catalog_path,
+                rules,
+                workers=workers,
+                include=include,
+                exclude=exclude,
+                prune=prune,
+                weights=weights,
+                sequential=sequential,
+                also={path: other for path, other in catalogs.items() if path != catalog_path},
+                progress=progress,
+                publish=publish,
+            )
     for note in report.notes:
         note_line(note, quiet=quiet)
     for error in report.errors:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trimcache.catalog.description import CatalogDescription, create_or_check
 from trimcache.catalog.layout import is_fragmented
-from trimcache.catalog.writer import CatalogWriter, remove_leftovers
+from trimcache.catalog.writer import CatalogWriter, Publish, remove_leftovers
 from trimcache.errors import NoWeightsError, SourceError, UsageError
 from trimcache.rules import Rules
 from trimcache.scanning.part import ScanTask, scan_part
@@ -142,18 +142,20 @@ def run_scan(
     sequential: bool = False,
     also: Mapping[Path, Rules] | None = None,
     progress: Progress | None = None,
+    publish: Publish | None = None,
 ) -> ScanReport:
     """As :func:`scan`, but errors of sources are only reported.
 
     Args:
         also: further catalogs, by other rules with the same digest, to write in the same pass.
+        publish: what writes shards in another process; None: here.
 
     Raises:
         CatalogError: the catalog cannot be used; nothing was scanned.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers {workers}", "is not a number of threads", "use 1 or more")
-    targets = [_Target.of(path, one) for path, one in {catalog: rules, **(also or {})}.items()]
+    targets = [_Target.of(path, one, publish) for path, one in {catalog: rules, **(also or {})}.items()]
     known = targets[0].known
     resolution = resolve(sources, include=include, exclude=exclude, weights=weights)
     report = ScanReport(errors=list(resolution.errors), notes=list(resolution.notes))
@@ -211,9 +213,10 @@ class _Target:
     rules: Rules
     known: dict[str, Part]
     writer: CatalogWriter
+    publish: Publish | None
 
     @classmethod
-    def of(cls, path: Path, rules: Rules) -> _Target:
+    def of(cls, path: Path, rules: Rules, publish: Publish | None) -> _Target:
         description = CatalogDescription(rules)
         known: dict[str, Part] = {}
         if path.exists():
@@ -223,7 +226,7 @@ class _Target:
             from trimcache.catalog.reader import open_catalog
 
             known = {part.part: part for part in open_catalog(path).parts}
-        return cls(path, rules, known, CatalogWriter(path, description))
+        return cls(path, rules, known, CatalogWriter(path, description, publish), publish)
 
     def has(self, spec: PartSpec) -> bool:
         """Whether the catalog holds the part at the version that it has now."""
@@ -276,7 +279,7 @@ def _run_tasks(
         (large if nbytes >= _LARGE_PART_NBYTES or task.sequential else others if nbytes >= _TINY_PART_NBYTES else tiny).append(task)
     with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool, ThreadPoolExecutor(2, thread_name_prefix="part") as parts:
         try:
-            if tasks:
+            if tasks and targets[0].publish is None:
                 # What publishing needs is imported while the first files are hashed, not after.
                 threading.Thread(target=import_module, args=("trimcache.catalog.shards",), daemon=True).start()
             if mapped is None:
