@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import marshal
 import os
-import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,42 +43,33 @@ class MapWorkers:
     """``n`` helper processes for one digest algorithm, for any number of threads. Use as a context manager.
 
     Attributes:
-        process: the one that forked the others; None where none could be started.
+        pid: of the process that forks the helpers; None where it could not be started.
+        n_lost: at the end, how many of them were killed.
     """
 
     def __init__(self, digest: str, n: int) -> None:
         self.n = n
+        self.n_lost: int | None = None
         self._helpers: list[_Helper] = []
         # Those that wait for an order, and a None for each that was lost: whoever draws one reads, and puts it back.
         self._idle: SimpleQueue[_Helper | None] = SimpleQueue()
-        self.process = self._start(digest, n)
-        for helper in self._helpers if self.process is not None else [None]:
+        self.pid = self._start(digest, n) if hasattr(os, "fork") else None
+        for helper in self._helpers if self.pid is not None else [None]:
             self._idle.put(helper)
 
-    def _start(self, digest: str, n: int) -> subprocess.Popen[bytes] | None:
-        library = find_spec(DIGEST_LIBRARIES[digest])
-        if not hasattr(os, "fork") or not sys.executable or library is None or library.origin is None:
-            return None
+    def _start(self, digest: str, n: int) -> int | None:
         theirs = []
         for _ in range(n):
             (orders_out, orders_in), (replies_out, replies_in) = os.pipe(), os.pipe()
             self._helpers.append(_Helper(os.fdopen(orders_in, "wb"), os.fdopen(replies_out, "rb")))
             theirs.append((orders_out, replies_in))
-        descriptors = [descriptor for pair in theirs for descriptor in pair]
-        # Without `site`, which takes half of the start; so it is told where the two packages lie that it needs.
-        places = [str(Path(found).parent.parent) for found in (trimcache.__file__, library.origin)]
         try:
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, *places, digest, *(f"{orders}:{replies}" for orders, replies in theirs)],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        except OSError:  # frozen or embedded: what runs this is no Python that can be started again
-            return None
+            # Threads do not survive a fork, and what they hold locked stays locked. Only numba's and Arrow's cannot be seen from here.
+            if threading.active_count() == 1 and not {"pyarrow", "numpy"} & sys.modules.keys():
+                return _fork(digest, theirs)
+            return _spawn(digest, theirs)
         finally:
-            for descriptor in descriptors:
+            for descriptor in (descriptor for pair in theirs for descriptor in pair):
                 os.close(descriptor)
 
     def hash(self, source: LocalFile, extents: Sequence[Extent], parallel_from: int, advance: Callable[[int], None]) -> list[Hashed] | None:
@@ -128,5 +119,51 @@ class MapWorkers:
 
     def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
         self.dismiss()
-        if self.process is not None:
-            self.process.wait()
+        if self.pid is not None:
+            self.n_lost = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.pid = None
+
+
+def _fork(digest: str, pipes: list[tuple[int, int]]) -> int:
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        keep = {0, 1, 2, *(descriptor for pair in pipes for descriptor in pair)}
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(nothing, descriptor)
+        # What this process has open, other helpers' pipes among it, must end when this process ends, not when the child does.
+        for descriptor in {int(name) for name in os.listdir("/dev/fd")} - keep:
+            with suppress(OSError):
+                os.close(descriptor)
+        from trimcache.blocks.map_worker import main
+
+        code = main(digest, *_arguments(pipes))
+    finally:
+        os._exit(code)
+
+
+def _spawn(digest: str, pipes: list[tuple[int, int]]) -> int | None:
+    library = find_spec(DIGEST_LIBRARIES[digest])
+    if not sys.executable or library is None or library.origin is None:
+        return None
+    # Without `site`, which takes half of the start; so it is told where the two packages lie that it needs.
+    places = [str(Path(found).parent.parent) for found in (trimcache.__file__, library.origin)]
+    command = [sys.executable, "-I", "-S", "-c", _START, *places, digest, *_arguments(pipes)]
+    import subprocess
+
+    nothing = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            command, pass_fds=[descriptor for pair in pipes for descriptor in pair], stdin=nothing, stdout=nothing, stderr=nothing
+        )
+    except OSError:  # frozen or embedded: what runs this is no Python that can be started again
+        return None
+    process.returncode = 0  # it is waited for by its number
+    return process.pid
+
+
+def _arguments(pipes: list[tuple[int, int]]) -> list[str]:
+    return [f"{orders}:{replies}" for orders, replies in pipes]
