@@ -122,6 +122,22 @@ def test_without_a_helper_the_bytes_are_read(file: Path, data: bytes, n_killed: 
     assert sum(done) == sum(_SIZES)
 
 
+def test_where_no_process_may_be_forked_the_bytes_are_read(file: Path, data: bytes) -> None:
+    code = f"""
+import os
+from trimcache.blocks import mapped
+from trimcache.blocks.tiling import Extent
+from trimcache.bytesource import LocalFile
+from trimcache.tensors import Kind
+def refuse():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+os.fork = refuse
+with mapped.MapWorkers("xxh3-128", 2) as workers, LocalFile({str(file)!r}) as source:
+    print(workers.pid, workers.hash(source, [Extent(3, 100, Kind.PARAMETER, 4)], 1 << 40, lambda _: None))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout == "None None\n"
+
+
 @pytest.mark.parametrize("break_it", ["no interpreter", "cannot be executed", "ends at once"])
 def test_where_no_helper_can_be_started_the_bytes_are_read(
     file: Path, data: bytes, break_it: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -54,8 +54,15 @@ def test_the_catalog_is_the_same_and_parquet_is_imported_elsewhere(zoo: Path, tm
     assert contents(open_catalog(tmp_path / "c")) == contents(open_catalog(tmp_path / "here"))
 
 
+_NO_FORK = """
+def refuse():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+os.fork = refuse
+"""
+
+
 @pytest.mark.parametrize(
-    "why", ["import pyarrow", "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"]
+    "why", ["import pyarrow", _NO_FORK, "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"]
 )
 def test_where_forking_is_no_use_or_not_safe_publishing_happens_here(zoo: Path, tmp_path: Path, why: str) -> None:
     done = _run(zoo, tmp_path / "c", before=why)

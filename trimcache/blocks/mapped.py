@@ -124,8 +124,11 @@ class MapWorkers:
             self.pid = None
 
 
-def _fork(digest: str, pipes: list[tuple[int, int]]) -> int:
-    child = os.fork()
+def _fork(digest: str, pipes: list[tuple[int, int]]) -> int | None:
+    try:
+        child = os.fork()
+    except OSError:  # no more processes allowed
+        return None
     if child:
         return child
     code = 1

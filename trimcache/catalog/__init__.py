@@ -1,5 +1,5 @@
 """A catalog on disk: a folder of Parquet files that many workers write at once and any reader opens without trimcache.
 
-``schema`` defines the tables, ``writer`` publishes shards, ``reader`` opens them, ``compaction`` merges them, ``models`` completes
-adapters with their bases, ``queries`` answers questions about sizes. The format is described in ``docs/formats.md``.
+``schema`` defines the tables, ``writer`` publishes shards (``publisher``: from a process of its own), ``reader`` opens them,
+``compaction`` merges them, ``models`` completes adapters with their bases. The format is described in ``docs/formats.md``.
 """

@@ -32,13 +32,19 @@ __all__ = ["publishing_process"]
 def publishing_process() -> Iterator[Publish | None]:
     """What a :class:`~trimcache.catalog.writer.CatalogWriter` publishes with while the block runs.
 
-    None, and no process, where forking is not possible, not safe (there are threads) or of no use (Parquet is imported already).
+    None, and no process, where forking is not possible, not safe (there are threads) or no use (Parquet is imported already).
     """
     if not hasattr(os, "fork") or threading.active_count() > 1 or "pyarrow" in sys.modules:
         yield None
         return
     (orders_out, orders_in), (replies_out, replies_in) = os.pipe(), os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # no more processes allowed
+        for descriptor in (orders_out, orders_in, replies_out, replies_in):
+            os.close(descriptor)
+        yield None
+        return
     if not child:
         os.close(orders_in)
         os.close(replies_out)
