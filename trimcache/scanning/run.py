@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -22,6 +22,7 @@ from trimcache.catalog.layout import is_fragmented
 from trimcache.catalog.writer import CatalogWriter, Publish, remove_leftovers
 from trimcache.errors import NoWeightsError, SourceError, UsageError
 from trimcache.rules import Rules
+from trimcache.scanning.helpers import map_workers
 from trimcache.scanning.part import ScanTask, scan_part
 from trimcache.scanning.records import PartRecord
 from trimcache.sources.parts import PartSpec
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 # A part this large keeps all workers busy by itself; smaller ones are scanned side by side.
 _LARGE_PART_NBYTES = 64 << 20
 _TASKS_AHEAD = 32
-# A scan of less than this is over before helper processes have started; each must have enough to do.
-_MAPPED_SCAN_NBYTES, _HELPER_NBYTES = 512 << 20, 128 << 20
 # Below this, a part is mostly headers, which is work for the interpreter: two threads would only take turns, and lose time doing so.
 _TINY_PART_NBYTES = 4 << 20
 
@@ -173,8 +172,9 @@ def run_scan(
     also_rules = tuple(target.rules for target in targets[1:])
     tasks = [ScanTask(spec, rules, also_rules, sequential) for spec in todo]
     n_workers = workers or os.cpu_count() or 1
+    mappable_nbytes = sum(task.spec.nbytes for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES and task.can_map)
     with ExitStack() as stack:
-        mapped = stack.enter_context(_map_workers(tasks, n_workers))
+        mapped = stack.enter_context(map_workers(mappable_nbytes, rules.digest, n_workers))
         for target in targets:
             stack.enter_context(target.writer)
         if prune:
@@ -295,16 +295,6 @@ def _run_tasks(
             parts.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _map_workers(tasks: Sequence[ScanTask], n: int) -> AbstractContextManager[MapWorkers | None]:
-    """Processes to map files in, if ``tasks`` have bytes enough that starting them pays."""
-    nbytes = sum(task.spec.nbytes for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES and task.can_map)
-    if nbytes < _MAPPED_SCAN_NBYTES:
-        return nullcontext()
-    from trimcache.blocks.mapped import MapWorkers
-
-    return MapWorkers(tasks[0].rules.digest, min(n, nbytes // _HELPER_NBYTES + 1))
 
 
 def _side_by_side(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from trimcache.blocks.granularity import is_cut
 from trimcache.errors import CatalogRulesError, SourceError, SourceNotFoundError
+from trimcache.scanning.helpers import map_workers
 from trimcache.scanning.part import Advance, ScanTask, scan_part
 from trimcache.sources.resolve import resolve
 
@@ -54,19 +58,20 @@ def verify(catalog: Catalog, *, workers: int | None = None, advance: Advance | N
     if catalog.synthetic:
         raise CatalogRulesError(str(catalog.root), "is synthetic: it describes no files that could be read", "verify a scanned catalog")
     expected = _blocks_by_part(catalog)
-    with ThreadPoolExecutor(workers) as pool:
+    n_workers = workers or os.cpu_count() or 1
+    mappable_nbytes = 0 if is_cut(catalog.rules.granularity) else sum(part.nbytes for part in catalog.parts)
+    with map_workers(mappable_nbytes, catalog.rules.digest, n_workers) as mapped, ThreadPoolExecutor(n_workers) as pool:
+        scan = partial(scan_part, executor=pool, advance=advance, mapped=mapped)
         for part in catalog.parts:
-            yield _verify_part(part, expected.get(part.part, {}), catalog, pool, advance)
+            yield _verify_part(part, expected.get(part.part, {}), catalog, scan)
 
 
-def _verify_part(
-    part: Part, expected: dict[str, list[bytes]], catalog: Catalog, pool: ThreadPoolExecutor, advance: Advance | None
-) -> Verification:
+def _verify_part(part: Part, expected: dict[str, list[bytes]], catalog: Catalog, scan: Callable[[ScanTask], PartRecord]) -> Verification:
     if part.part.startswith("memory://"):
         return Verification(part.name, Verdict.GONE, (), "it was a model in memory")
     try:
         spec = find_again(part)
-        record = scan_part(ScanTask(spec, catalog.rules), executor=pool, advance=advance)
+        record = scan(ScanTask(spec, catalog.rules))
     except SourceNotFoundError as error:
         return Verification(part.name, Verdict.GONE, (), str(error))
     except SourceError as error:
