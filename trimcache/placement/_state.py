@@ -23,7 +23,28 @@ _FEWEST_STEPS, _MOST_STEPS = 400, 8192
 
 def grid_steps(n_nodes: int, cells: int = _CELLS) -> int:
     """Steps of capacity for a tree: as fine as the table of ``cells`` allows, within 400 and 8192."""
-    return int(np.clip(cells // max(n_nodes, 1), _FEWEST_STEPS, _MOST_STEPS))
+    return max(_FEWEST_STEPS, min(cells // max(n_nodes, 1), _MOST_STEPS))
+
+
+def _kernel_arguments(instance: Instance, classes: Classes) -> tuple[Any, ...]:
+    """What every call of ``solve_servers`` takes and none changes, made once for the classes: half of solving a small problem."""
+    known: tuple[Any, ...] | None = classes.__dict__.get("_kernel_arguments")
+    if known is not None:
+        return known
+    tree, cost = sharing_tree_of(instance), charge_missing_atoms(instance.problem.graph)
+    resident, _ = cost.start(instance)
+    demand = (
+        read_only(classes.model, np.int32), read_only(classes.weight, np.int64), read_only(classes.server_ptr, np.int64),
+        read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
+        read_only(tree.model, np.int32), read_only(tree.charges(instance, full=True).reshape(-1), np.int64),
+    )  # fmt: skip
+    exact = (
+        read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
+        read_only(cost.shared_bytes, np.int64), read_only(resident.reshape(-1), np.uint8),
+    )  # fmt: skip
+    made = (demand, read_only(np.zeros(0), np.float64), read_only(instance.free_bytes, np.int64), exact)
+    object.__setattr__(classes, "_kernel_arguments", made)
+    return made
 
 
 class State:
@@ -37,25 +58,13 @@ class State:
     def __init__(self, instance: Instance, steps: int | None = None, classes: Classes | None = None) -> None:
         problem, classes = instance.problem, instance.classes if classes is None else classes
         self.classes = classes
-        tree, cost = sharing_tree_of(instance), charge_missing_atoms(problem.graph)
+        tree = sharing_tree_of(instance)
         self.instance, self.tree = instance, tree
         self.steps = grid_steps(tree.n_nodes) if steps is None else steps
         self.x = np.zeros((problem.n_servers, problem.n_models), dtype=np.uint8)
         self.count = np.zeros(classes.n_classes, dtype=np.int32)
         self.served = instance.pinned_weight
-        resident, _ = cost.start(instance)
-        self._resident = resident
-        self._demand = (
-            read_only(classes.model, np.int32), read_only(classes.weight, np.int64), read_only(classes.server_ptr, np.int64),
-            read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
-            read_only(tree.model, np.int32), read_only(tree.charges(instance, full=True).reshape(-1), np.int64),
-        )  # fmt: skip
-        self._no_toll = read_only(np.zeros(0), np.float64)
-        self._exact = (
-            read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
-            read_only(cost.shared_bytes, np.int64), read_only(resident.reshape(-1), np.uint8),
-        )  # fmt: skip
-        self._free = read_only(instance.free_bytes, np.int64)
+        self._demand, self._no_toll, self._free, self._exact = _kernel_arguments(instance, classes)
         self._table = np.empty((tree.n_nodes + 1) * (self.steps + 1))
 
     def load(self, held: Held) -> State:
@@ -111,9 +120,7 @@ class State:
             table = table.copy()
             table.reshape(-1)[problem.pinned] = 1
         server, model = np.nonzero(table)
-        ends = np.zeros(problem.n_servers + 1, dtype=np.int64)
-        np.cumsum(np.bincount(server, minlength=problem.n_servers), out=ends[1:])
-        return ends, model.astype(np.int32)
+        return np.searchsorted(server, np.arange(problem.n_servers + 1)), model.astype(np.int32)
 
     def _recount(self) -> None:
         classes = self.classes
