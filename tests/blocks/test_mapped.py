@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import children, is_running, wait_for_end
 from snapshot import contents
 from tiny_models import tensors_of, write_model
 
@@ -117,7 +117,7 @@ def test_without_a_helper_the_bytes_are_read(file: Path, data: bytes, n_killed: 
     extents = _extents(_SIZES, 4)
     with MapWorkers("xxh3-128", 2) as mapped:
         assert mapped.pid is not None
-        for pid in _children(mapped.pid, 2)[:n_killed]:
+        for pid in children(mapped.pid, 2)[:n_killed]:
             os.kill(pid, signal.SIGKILL)
         assert _hash(file, extents, "xxh3-128", mapped, done.append) == _truth(data, extents, "xxh3-128")
     assert mapped.n_lost == n_killed
@@ -293,27 +293,7 @@ def test_helpers_end_when_the_scan_is_killed(zoo: Path, tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as scan:
         assert scan.stdout is not None
         first = int(scan.stdout.readline())
-        helpers = [first, *_children(first, 1)]
-        assert all(map(_is_running, helpers))
+        helpers = [first, *children(first, 1)]
+        assert all(map(is_running, helpers))
         scan.kill()
-    end = time.monotonic() + 10
-    while any(map(_is_running, helpers)):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def _children(pid: int, n: int) -> list[int]:
-    """The processes that ``pid`` forks, once there are ``n``."""
-    end = time.monotonic() + 10
-    while len(found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) < n:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return list(map(int, found))
-
-
-def _is_running(pid: int) -> bool:
-    """Zombies count as ended: whoever took them over collects them when it likes."""
-    try:
-        return f"{pid} (" in (text := Path(f"/proc/{pid}/stat").read_text()) and text.rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    wait_for_end(helpers)

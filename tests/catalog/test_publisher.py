@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import is_running, wait_for_end
 from snapshot import contents
 from tiny_models import tensors_of, write_adapter, write_model
 
@@ -94,10 +94,7 @@ def test_it_ends_when_the_scan_is_killed(zoo: Path, tmp_path: Path) -> None:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         process.kill()
-    end = time.monotonic() + 10
-    while _is_running(child):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_for_end([child])
 
 
 def test_ctrl_c_reaches_both_and_leaves_neither(zoo: Path, tmp_path: Path) -> None:
@@ -112,12 +109,4 @@ def test_ctrl_c_reaches_both_and_leaves_neither(zoo: Path, tmp_path: Path) -> No
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr.read().count("KeyboardInterrupt") == 1
         assert process.wait() == -signal.SIGINT
-    assert not _is_running(child)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return text.rpartition(")")[2].split()[0] != "Z"
+    assert not is_running(child)
