@@ -30,7 +30,7 @@ from trimcache.blocks.tiling import Extent
 from trimcache.bytesource import LocalFile, MemoryBytes
 from trimcache.errors import SourceChangedError
 from trimcache.rules import Rules
-from trimcache.scanning import helpers as helpers_module
+from trimcache.scanning import mapping
 from trimcache.scanning import run as run_module
 from trimcache.scanning.run import run_scan
 from trimcache.scanning.verify import verify
@@ -206,7 +206,7 @@ def zoo(tmp_path: Path) -> Path:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[MapWorkers]:
     """Scans of any size use helpers, and these are they."""
     monkeypatch.setattr(run_module, "_LARGE_PART_NBYTES", 0)
-    monkeypatch.setattr(helpers_module, "_LEAST_NBYTES", 1)
+    monkeypatch.setattr(mapping, "_LEAST_NBYTES", 1)
     found = []
 
     class Seen(MapWorkers):
@@ -226,7 +226,7 @@ def test_a_scan_writes_the_same_catalog(zoo: Path, tmp_path: Path, started: list
     assert all(mapped.n_lost == 0 for mapped in started)
     assert all(one.good for one in verify(open_catalog(tmp_path / "mapped"), workers=2))
     assert len(started) == (0 if granularity == "row" else 1 if sequential else 2)
-    helpers_module._LEAST_NBYTES = 1 << 40  # the fixture puts it back
+    mapping._LEAST_NBYTES = 1 << 40  # the fixture puts it back
     run_scan([zoo], tmp_path / "read", Rules("blake3-256", granularity), workers=2)
     assert contents(open_catalog(tmp_path / "mapped")) == contents(open_catalog(tmp_path / "read"))
 
@@ -271,10 +271,10 @@ print(found.digest.hex(), workers.n_lost)
 
 _SCAN = """
 import sys
-from trimcache.scanning import helpers, run
+from trimcache.scanning import mapping, run
 from trimcache.blocks import mapped
 from trimcache.rules import Rules
-run._LARGE_PART_NBYTES, helpers._LEAST_NBYTES = 0, 1
+run._LARGE_PART_NBYTES, mapping._LEAST_NBYTES = 0, 1
 class Told(mapped.MapWorkers):
     def __init__(self, digest, n):
         super().__init__(digest, n)

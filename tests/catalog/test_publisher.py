@@ -83,7 +83,7 @@ def test_a_catalog_that_cannot_be_written_is_the_same_error(zoo: Path, tmp_path:
 def test_a_process_that_is_killed_is_one_error_and_no_hang(zoo: Path, tmp_path: Path) -> None:
     done = _run(zoo, tmp_path / "c", inside=f"{_CHILD}; os.kill(child, 9)")
     assert done.returncode == 1
-    assert "was killed (out of memory?); run the same command again to go on" in done.stderr
+    assert "died (out of memory, or killed); run the same command again to go on" in done.stderr
     assert len(scan(zoo, tmp_path / "c").models) == 4
 
 

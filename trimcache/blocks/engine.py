@@ -104,11 +104,11 @@ class Engine:
     def _in_processes(self, source: LocalFile, extents: Sequence[Extent], mapped: MapWorkers, executor: Executor) -> list[Hashed]:
         """Each thread of the executor sends orders to a helper process, and reads what that cannot map."""
 
-        def hash_batch(batch: Sequence[Extent]) -> list[Hashed]:
-            found = mapped.hash(source, batch, GIANT_NBYTES, self._done)
-            return found if found is not None else [one for run in _runs(batch, BUFFER_NBYTES) for one in self._hash_run(source, run)]
+        def carry_out(order: Sequence[Extent]) -> list[Hashed]:
+            found = mapped.hash(source, order, GIANT_NBYTES, self._done)
+            return found if found is not None else [one for run in _runs(order, BUFFER_NBYTES) for one in self._hash_run(source, run)]
 
-        pending = [executor.submit(hash_batch, batch) for batch in _orders(extents, mapped.n)]
+        pending = [executor.submit(carry_out, order) for order in _orders(extents, mapped.n)]
         try:
             return [hashed for future in pending for hashed in future.result()]
         finally:

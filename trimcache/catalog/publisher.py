@@ -84,7 +84,7 @@ class _Publisher:
                 error: CatalogError | None = pickle.load(self._replies)
                 self.is_busy = False
         except (OSError, EOFError, pickle.UnpicklingError) as lost:
-            text = "may lack the last models: the process that writes it was killed (out of memory?)"
+            text = "may lack the last models: the process that writes it died (out of memory, or killed)"
             raise CatalogError(str(root), text, "run the same command again to go on") from lost
         if error is not None:
             raise error

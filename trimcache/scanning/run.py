@@ -22,7 +22,7 @@ from trimcache.catalog.layout import is_fragmented
 from trimcache.catalog.writer import CatalogWriter, Publish, remove_leftovers
 from trimcache.errors import NoWeightsError, SourceError, UsageError
 from trimcache.rules import Rules
-from trimcache.scanning.helpers import map_workers
+from trimcache.scanning.mapping import map_workers
 from trimcache.scanning.part import ScanTask, scan_part
 from trimcache.scanning.records import PartRecord
 from trimcache.sources.parts import PartSpec
@@ -175,6 +175,9 @@ def run_scan(
     mappable_nbytes = sum(task.spec.nbytes for task in tasks if task.spec.nbytes >= _LARGE_PART_NBYTES and task.can_map)
     with ExitStack() as stack:
         mapped = stack.enter_context(map_workers(mappable_nbytes, rules.digest, n_workers))
+        if tasks and publish is None:
+            # What publishing needs is imported while the first files are hashed, not after; begun only now, for a thread forbids forking.
+            threading.Thread(target=import_module, args=("trimcache.catalog.shards",), daemon=True).start()
         for target in targets:
             stack.enter_context(target.writer)
         if prune:
@@ -213,7 +216,6 @@ class _Target:
     rules: Rules
     known: dict[str, Part]
     writer: CatalogWriter
-    publish: Publish | None
 
     @classmethod
     def of(cls, path: Path, rules: Rules, publish: Publish | None) -> _Target:
@@ -226,7 +228,7 @@ class _Target:
             from trimcache.catalog.reader import open_catalog
 
             known = {part.part: part for part in open_catalog(path).parts}
-        return cls(path, rules, known, CatalogWriter(path, description, publish), publish)
+        return cls(path, rules, known, CatalogWriter(path, description, publish))
 
     def has(self, spec: PartSpec) -> bool:
         """Whether the catalog holds the part at the version that it has now."""
@@ -279,9 +281,6 @@ def _run_tasks(
         (large if nbytes >= _LARGE_PART_NBYTES or task.sequential else others if nbytes >= _TINY_PART_NBYTES else tiny).append(task)
     with ThreadPoolExecutor(n_workers, thread_name_prefix="scan") as pool, ThreadPoolExecutor(2, thread_name_prefix="part") as parts:
         try:
-            if tasks and targets[0].publish is None:
-                # What publishing needs is imported while the first files are hashed, not after.
-                threading.Thread(target=import_module, args=("trimcache.catalog.shards",), daemon=True).start()
             if mapped is None:
                 for task in large:
                     yield task.spec, run(task, pool)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from trimcache.blocks.granularity import is_cut
 from trimcache.errors import CatalogRulesError, SourceError, SourceNotFoundError
-from trimcache.scanning.helpers import map_workers
+from trimcache.scanning.mapping import map_workers
 from trimcache.scanning.part import Advance, ScanTask, scan_part
 from trimcache.sources.resolve import resolve
 

@@ -1,4 +1,4 @@
-"""Helper processes for a job, if it is large enough."""
+"""When files are hashed through maps: where there are bytes enough that starting helper processes pays."""
 
 from __future__ import annotations
 
