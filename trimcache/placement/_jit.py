@@ -18,7 +18,8 @@ import numpy as np
 from numba import types
 
 __all__ = [
-    "F8", "I4", "I8", "U1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "entry", "helper", "jit", "needs_compilation", "read_only",
+    "F8", "I4", "I8", "U1", "W1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "entry", "helper", "jit", "needs_compilation",
+    "read_only",
 ]  # fmt: skip
 
 njit: Any = numba.njit  # its published types lack some of its options
@@ -31,19 +32,21 @@ W4 = types.Array(types.int32, 1, "C")
 W8 = types.Array(types.int64, 1, "C")
 WF8 = types.Array(types.float64, 1, "C")
 WU1 = types.Array(types.uint8, 2, "C")
+W1 = types.Array(types.uint8, 1, "C")
 N = types.int64
 
 _KERNELS: dict[str, tuple[Any, tuple[Any, ...], str]] = {}
 """Name -> (kernel, signature, file that defines it)."""
 
-_MODULES = ("_kernels", "_kernels_ratio", "_kernels_tree", "_kernels_spec")
-_SECOND_PROCESS = "_kernels_tree"  # about half of the work, and what it compiles on the way no other kernel needs
+_MODULES = ("_kernels", "_kernels_ratio", "_kernels_tree", "_kernels_spec", "_kernels_crossing")
+_SECOND_PROCESS = ("_kernels_tree", "_kernels_ratio")  # about half of the work; what the tree's compile on the way no other kernel needs
 _COMPILE = "import json, sys; sys.path, names = json.loads(sys.argv[1]); from trimcache.placement import _jit; _jit.compile_named(names)"
 _SILENT: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 _ALWAYS = ("served_weight", "union_bytes")
 _GREEDY = ("index_pairs", "greedy")
 _RATIO = ("index_pairs", "greedy_ratio")
-_TREE = (*_GREEDY, "greedy_ratio", "solve_servers")
+_SERVERS = ("solve_servers", "branch", "price_servers")
+_TREE = (*_GREEDY, "greedy_ratio", *_SERVERS)
 _NEEDS: dict[str, tuple[str, ...]] = {
     "gen": _GREEDY,
     "independent": _GREEDY,
@@ -52,10 +55,10 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "exhaustive": (),
     "mip": (),
     "spec": ("spec_server",),
-    "spec-tree": ("solve_servers",),
+    "spec-tree": _SERVERS,
     "resolve": _TREE,
-    "search": (*_TREE, "price_servers"),
-    "auto": (*_TREE, "price_servers"),
+    "search": _TREE,
+    "auto": _TREE,
 }
 
 

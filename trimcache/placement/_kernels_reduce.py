@@ -12,7 +12,7 @@ import numpy as np
 
 from trimcache.placement._jit import helper
 
-__all__ = ["reduce_nodes"]
+__all__ = ["best_price", "reduce_nodes"]
 
 _MOST_PRICES = 40
 _MOST_FILLED = 12
@@ -39,7 +39,7 @@ def _priced(size, price, above, weight, worth, rest, gain):  # type: ignore[no-u
 @helper
 def _taken(size, above, weight, worth, gain, inside):  # type: ignore[no-untyped-def]
     """Mark the nodes ``inside`` branches that gain; their bytes and their worth."""
-    nbytes = np.int64(0)
+    nbytes = weight[0] * 0
     value = 0.0
     for j in range(size):
         inside[j] = 0
@@ -48,6 +48,38 @@ def _taken(size, above, weight, worth, gain, inside):  # type: ignore[no-untyped
             nbytes += weight[j]
             value += worth[j]
     return nbytes, value
+
+
+@helper
+def best_price(size, free, above, weight, worth, rest, gain, inside):  # type: ignore[no-untyped-def]
+    """The price of a byte with the least bound, and the last price tried whose set fits ``free`` (0: all do, or none).
+
+    ``gain`` is left as it is at that price. O(size) for each of a few prices.
+    """
+    price = 0.0
+    _priced(size, price, above, weight, worth, rest, gain)
+    heavy, much = _taken(size, above, weight, worth, gain, inside)
+    light = weight[0] * 0
+    little = 0.0
+    last = 0.0
+    if heavy <= free:
+        return price, last
+    for _ in range(_MOST_PRICES):
+        price = (much - little) / (heavy - light)  # where the bounds by the two sets meet
+        _priced(size, price, above, weight, worth, rest, gain)
+        nbytes, value = _taken(size, above, weight, worth, gain, inside)
+        if nbytes > free:
+            if nbytes >= heavy:
+                break
+            heavy = nbytes
+            much = value
+        else:
+            last = price
+            if nbytes <= light:
+                break
+            light = nbytes
+            little = value
+    return price, last
 
 
 @helper
@@ -90,42 +122,16 @@ def reduce_nodes(size, free, node, close, weight, worth, leaf, above, inside, pa
         above[j] = up
     gain = table[0:size]
     rest = table[size : 2 * size]
-    price = 0.0
-    _priced(size, price, above, weight, worth, rest, gain)
-    heavy, much = _taken(size, above, weight, worth, gain, inside)
+    price, last = best_price(size, free, above, weight, worth, rest, gain, inside)
     light = np.int64(0)
     little = 0.0
-    last = 0.0  # the last price whose set fits
-    fits = heavy <= free
-    if fits:
-        light = heavy
-        little = much
-    for _ in range(_MOST_PRICES):
-        if fits:
-            break
-        price = (much - little) / (heavy - light)  # where the bounds by the two sets meet
-        _priced(size, price, above, weight, worth, rest, gain)
-        nbytes, value = _taken(size, above, weight, worth, gain, inside)
-        if nbytes > free:
-            if nbytes >= heavy:
-                break
-            heavy = nbytes
-            much = value
-        else:
-            last = price
-            if nbytes <= light:
-                break
-            light = nbytes
-            little = value
-    if not fits:
-        light = np.int64(0)
-        little = 0.0
-        if last > 0:
+    if price == 0 or last > 0:
+        if last != price:
             _priced(size, last, above, weight, worth, rest, gain)
-            light, little = _taken(size, above, weight, worth, gain, inside)
-        else:
-            for j in range(size):
-                inside[j] = 0
+        light, little = _taken(size, above, weight, worth, gain, inside)
+    else:
+        for j in range(size):
+            inside[j] = 0
     little += _fill(size, free - light, above, weight, worth, inside, path)
     bound = _priced(size, price, above, weight, worth, rest, gain) + price * free
     slack = bound - little + _ROUNDING * abs(bound)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from trimcache.placement._jit import F8, I4, I8, U1, W4, WF8, WU1, N, jit
+from trimcache.placement._kernels_fill import fill
 from trimcache.placement._kernels_knapsack import POOL, knapsack
 
 __all__ = ["price_servers", "solve_servers"]
@@ -88,25 +89,8 @@ def solve_servers(  # type: ignore[no-untyped-def]
                     if held[shared_atoms[a]] == 0:
                         held[shared_atoms[a]] = 1
                         left -= shared_bytes[shared_atoms[a]]
-        while toll.size == 0:
-            best = -1
-            for i in range(n_models):
-                if take[i] == 0 and value[i] > 0 and private_bytes[i] <= left and (best < 0 or value[i] > value[best]):
-                    missing = private_bytes[i]
-                    for a in range(shared_ptr[i], shared_ptr[i + 1]):
-                        if held[shared_atoms[a]] == 0:
-                            missing += shared_bytes[shared_atoms[a]]
-                    if missing <= left:
-                        best = i
-            if best < 0:
-                break
-            take[best] = 1
-            new += np.int64(value[best])
-            left -= private_bytes[best]
-            for a in range(shared_ptr[best], shared_ptr[best + 1]):
-                if held[shared_atoms[a]] == 0:
-                    held[shared_atoms[a]] = 1
-                    left -= shared_bytes[shared_atoms[a]]
+        if toll.size == 0:
+            new += np.int64(fill(take, value, left, held, private_bytes, shared_ptr, shared_atoms, shared_bytes))
         if not keep or new > old:
             change += new - old
             for i in range(n_models):
@@ -123,7 +107,7 @@ def price_servers(  # type: ignore[no-untyped-def]
 ):
     """Each server's best set when serving class ``c`` pays ``price[c]``, sizes rounded down: the sum of their values.
 
-    ``charge`` are the tree's *shares*, so the sum is never below the true one. ``x`` uint8[M, I] receives the sets and
+    Where ``charge`` never counts too many bytes, the sum is never below the true one. ``x`` uint8[M, I] receives the sets and
     ``copies`` float64[R] how many servers serve each class. ``no_toll`` is empty. Other arguments as in ``solve_servers``.
     """
     n_nodes = leaf.size

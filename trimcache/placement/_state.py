@@ -12,18 +12,25 @@ from trimcache.placement._greedy import charge_missing_atoms
 from trimcache.placement._instance import Classes, Instance
 from trimcache.placement._jit import read_only
 from trimcache.placement._kernels_tree import solve_servers
+from trimcache.placement.crossing import CrossingServers
 from trimcache.placement.evaluate import Held
-from trimcache.placement.tree import sharing_tree_of
+from trimcache.placement.tree import SharingTree, sharing_tree_of
 
-__all__ = ["State", "grid_steps"]
+__all__ = ["State", "grid_steps", "most_states"]
 
 _CELLS = 400_000  # of the knapsack's table: 3 MB, a fraction of a millisecond
 _FEWEST_STEPS, _MOST_STEPS = 400, 8192
+_MOST_STATES, _MOST_NODES = 10, 20_000  # of a branch and bound where sharing crosses, and of the trees of all its states together
 
 
 def grid_steps(n_nodes: int, cells: int = _CELLS) -> int:
     """Steps of capacity for a tree: as fine as the table of ``cells`` allows, within 400 and 8192."""
     return max(_FEWEST_STEPS, min(cells // max(n_nodes, 1), _MOST_STEPS))
+
+
+def most_states(tree: SharingTree, most: int = _MOST_STATES, nodes: int = _MOST_NODES, least: int = 0) -> int:
+    """States of a branch and bound over crossing atoms: at most ``most``, fewer where the tree is large; 0: nothing crosses."""
+    return max(min(nodes // max(tree.n_nodes, 1), most), least) if tree.crossing_bytes else 0
 
 
 def _kernel_arguments(instance: Instance, classes: Classes) -> tuple[Any, ...]:
@@ -36,7 +43,7 @@ def _kernel_arguments(instance: Instance, classes: Classes) -> tuple[Any, ...]:
     demand = (
         read_only(classes.model, np.int32), read_only(classes.weight, np.int64), read_only(classes.server_ptr, np.int64),
         read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
-        read_only(tree.model, np.int32), read_only(tree.charges(instance, full=True).reshape(-1), np.int64),
+        read_only(tree.model, np.int32), read_only(tree.charges(instance).reshape(-1), np.int64),
     )  # fmt: skip
     exact = (
         read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
@@ -66,6 +73,8 @@ class State:
         self.served = instance.pinned_weight
         self._demand, self._no_toll, self._free, self._exact = _kernel_arguments(instance, classes)
         self._table = np.empty((tree.n_nodes + 1) * (self.steps + 1))
+        most = most_states(tree)
+        self._crossing = CrossingServers(tree, instance, most, self._table) if most else None
 
     def load(self, held: Held) -> State:
         """Hold this placement instead (pins need not be left out)."""
@@ -98,12 +107,30 @@ class State:
         self.served = self.instance.pinned_weight + int(self.classes.weight[self.count > 0].sum())
 
     def _solve(self, servers: Any, keep: int, demand: tuple[Any, ...], toll: NDArray[np.float64] | None) -> int:
-        change = solve_servers(
-            read_only(servers, np.int32), keep, *demand,
-            self._no_toll if toll is None else read_only(toll.reshape(-1), np.float64), self._free, self.steps, *self._exact,
-            self.x, self.count, self._table,
-        )  # fmt: skip
+        branching = self._crossing is not None and toll is None
+        change = 0
+        for part in np.asarray(servers)[:, None] if branching else (servers,):
+            change += solve_servers(
+                read_only(part, np.int32), keep, *demand, self._no_toll if toll is None else read_only(toll.reshape(-1), np.float64),
+                self._free, self.steps, *self._exact, self.x, self.count, self._table,
+            )  # fmt: skip
+            if branching:
+                change += self._branch(int(part[0]), demand[1])
         return int(change)
+
+    def _branch(self, m: int, weight: NDArray[np.int64]) -> int:
+        """Put a better set on a server, by branch and bound, if there is one: by how much it serves more ``weight``."""
+        assert self._crossing is not None
+        classes, held = self.classes, self.x[m]
+        mine = classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]
+        model = classes.model[mine]
+        others = self.count[mine] - held[model]
+        value = np.bincount(model, weights=np.where(others == 0, weight[mine], 0), minlength=held.size).astype(np.float64)
+        held[value == 0] = 0  # serves nothing that others do not, and takes room
+        before = value @ held
+        better, _ = self._crossing.solve(m, value, held, self.steps)
+        self.count[mine] = others + held[model]
+        return better - int(before)
 
     def save(self) -> tuple[NDArray[np.uint8], NDArray[np.int32], int]:
         """A copy to come back to."""

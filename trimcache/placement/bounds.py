@@ -5,8 +5,8 @@ price ``0 <= price[r] <= weight[r]`` for each of these constraints the servers f
 
     L(price) = sum_r (weight[r] - price[r]) + sum_m (the best set of server m when serving r pays price[r])
 
-is at least the optimum for *any* price. Each server's best set is a tree knapsack with sizes rounded down and crossing
-atoms charged by shares, so its value is never under-estimated. All numbers are whole, so L is exact.
+is at least the optimum for *any* price. Each server's best set is a tree knapsack with sizes rounded down, and a branch and bound where
+sharing crosses the tree, so its value is never under-estimated. All numbers are whole, so L is exact.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from trimcache.placement._instance import Instance
 from trimcache.placement._jit import read_only
 from trimcache.placement._kernels_tree import price_servers
-from trimcache.placement._state import grid_steps
+from trimcache.placement._state import grid_steps, most_states
+from trimcache.placement.crossing import CrossingServers
 from trimcache.placement.interchangeable import alike
 from trimcache.placement.problem import PlacementProblem
 from trimcache.placement.tree import sharing_tree_of
@@ -28,6 +29,8 @@ __all__ = ["LagrangianBound", "upper_bound"]
 
 _COARSE_CELLS = 60_000  # of a table while prices are looked for
 _FINE_CELLS = 1_000_000  # and for the bound that is reported
+_MOST_STATES, _MOST_NODES = 1000, 3_000_000  # of a branch and bound where sharing crosses, and of the trees of all servers' states together
+_LATE_S = 0.05  # by how much a step may pass the time
 _PATIENCE = 20  # steps without a better bound before the step is shortened
 
 
@@ -66,7 +69,7 @@ class LagrangianBound:
         self._now = self.price
         self.groups = alike(instance)
         first = [group.servers[0] for group in self.groups]
-        charge = tree.charges(instance, full=False)
+        charge = tree.charges(instance)
         self._charge = read_only((charge[first] if len(charge) > 1 else charge).reshape(-1), np.int64)
         self._free = read_only(instance.free_bytes[first], np.int64)
         self._ends = read_only(np.cumsum([0, *(group.classes.size for group in self.groups)]), np.int64)
@@ -76,7 +79,10 @@ class LagrangianBound:
         self._x = np.zeros((len(self.groups), problem.n_models), dtype=np.uint8)
         self._copies = np.zeros(classes.n_classes)
         self._table = np.empty((tree.n_nodes + 1) * (self._fine + 1))
+        most = most_states(tree, _MOST_STATES, _MOST_NODES // max(len(first), 1), 1)
+        self._crossing = CrossingServers(tree, instance, most, self._table) if most else None
         self._refined = 0
+        self._took_s = 0.0
         self._scale = 1.0
         self._idle = 0
         self._direction = np.zeros(classes.n_classes)
@@ -86,18 +92,34 @@ class LagrangianBound:
 
     def evaluate(self, price: NDArray[np.float64], grid: int | None = None) -> int:
         """L(price), exact, for whole-number prices within [0, weight]; the sets and copies stay in ``_x``, ``_copies``."""
-        classes, tree = self.instance.classes, self.tree
-        value = price_servers(
-            read_only(price, np.float64), read_only(classes.model, np.int32), self._ends, self._reached,
-            read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32), self._charge,
-            self._no_toll, self._free, self.grid if grid is None else grid, self._x, self._copies, self._table,
-        )  # fmt: skip
+        classes, tree, begin = self.instance.classes, self.tree, time.perf_counter()
+        if self._crossing is None:
+            value = price_servers(
+                read_only(price, np.float64), read_only(classes.model, np.int32), self._ends, self._reached,
+                read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32), self._charge,
+                self._no_toll, self._free, self.grid if grid is None else grid, self._x, self._copies, self._table,
+            )  # fmt: skip
+        else:
+            value = self._price_crossing(self._crossing, price, self.grid if grid is None else grid)
+        self._took_s = time.perf_counter() - begin
         for n, (group, others) in enumerate(self._alike):
             if others:  # each takes the same set for the same value
                 taken = self._x[n, classes.model[group.classes]]
                 self._copies[group.classes] += others * taken
                 value += others * float(price[group.classes] @ taken)
         return self.instance.pinned_weight + int((self._weight - price).sum()) + int(value)
+
+    def _price_crossing(self, crossing: CrossingServers, price: NDArray[np.float64], grid: int) -> int:
+        """The same as ``price_servers``, each server by branch and bound from the set that it took last."""
+        model, total = self.instance.classes.model, 0
+        self._copies[:] = 0
+        for group, held in zip(self.groups, self._x, strict=True):
+            mine = group.classes
+            value = np.bincount(model[mine], weights=price[mine], minlength=held.size).astype(np.float64)
+            held[value == 0] = 0
+            total += crossing.solve(group.servers[0], value, held, grid)[1]
+            self._copies[mine] += held[model[mine]]
+        return total
 
     def run(
         self, best_known: int, *, max_steps: int | None = None, stop: float | None = None, gap: float = 0.0, refine: bool = False
@@ -108,7 +130,7 @@ class LagrangianBound:
         the time ``stop`` (``time.perf_counter``). With ``refine`` the best prices are then priced once on a fine grid.
         """
         done = 0
-        while not self.converged and (max_steps is None or done < max_steps) and (stop is None or time.perf_counter() < stop):
+        while not self.converged and (max_steps is None or done < max_steps) and self.in_time(stop):
             if self.weight - best_known <= gap * self.weight:
                 break
             if self._scale < 1e-4:  # as good as this grid gets: go on with the fine one, in short steps
@@ -117,9 +139,14 @@ class LagrangianBound:
                 self.grid, self._scale, self._idle = self._fine, 0.05, 0
             done += 1
             self._step(best_known)
-        if refine and self._coarse_weight != self._refined and self.weight > best_known:
+        if refine and self._coarse_weight != self._refined and self.weight > best_known and self.in_time(stop, _LATE_S):
             self._refined = self._coarse_weight
             self.weight = min(self.weight, self.evaluate(self.price, self._fine))
+
+    def in_time(self, stop: float | None, late_s: float = 0.0) -> bool:
+        """Whether another pricing, which takes as long as the last one, ends at most ``_LATE_S`` after ``stop``, and begins before."""
+        now = time.perf_counter()
+        return stop is None or (now < stop + late_s and now + self._took_s < stop + _LATE_S)
 
     def try_prices(self, price: NDArray[np.float64]) -> list[bytes]:
         """Price once at ``price`` (whole numbers within [0, weight]); the sets found, packed. The bound can only fall."""

@@ -59,6 +59,8 @@ def reprice(lagrangian: LagrangianBound, best_known: int, *, stop: float | None 
             return
         before = sum(map(len, known.values()))
         for share in (_CENTRE, 0.1, 0.0):
+            if not lagrangian.in_time(stop):
+                return
             for group, packed in zip(groups, lagrangian.try_prices(np.rint(share * lagrangian.price + (1 - share) * dual)), strict=True):
                 known[group.room][packed] = None
             if sum(map(len, known.values())) > before:

@@ -6,12 +6,13 @@ leaves, and a dynamic program over the nodes in depth-first order solves it.
 
 Real families cross. An atom that crosses the forest is split into groups that are nodes. Charging it in full in each
 group never under-estimates storage: what fits by that charge fits. Charging shares that add up to it never over-estimates: the optimum
-under that charge is a bound.
+under that charge is a bound, and branching on these atoms closes what is between (``crossing``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ class SharingTree:
     Attributes:
         parent, end: int32[N], the parent (-1: none) and the first node after the node's descendants.
         model: int32[N], the model of a leaf, -1 for an inner node. Every model is one leaf.
-        full_bytes, share_bytes: int64[N], what a node charges: crossing atoms in full, and in shares.
-        charge_ptr, charge_atoms, charge_shares: CSR node -> the atoms that it charges, with the share of each.
+        full_bytes: int64[N], what a node charges: its atoms, crossing ones in full.
+        charge_ptr, charge_atoms: CSR node -> the atoms that it charges.
         crossing_bytes, shared_bytes: bytes of shared atoms that had to be split, and of all shared atoms.
     """
 
@@ -38,10 +39,8 @@ class SharingTree:
     end: NDArray[np.int32]
     model: NDArray[np.int32]
     full_bytes: NDArray[np.int64]
-    share_bytes: NDArray[np.int64]
     charge_ptr: NDArray[np.int64]
     charge_atoms: NDArray[np.int32]
-    charge_shares: NDArray[np.int64]
     crossing_bytes: int
     shared_bytes: int
 
@@ -55,21 +54,36 @@ class SharingTree:
         """The share of shared bytes that is not laminar; 0: the tree is exact."""
         return self.crossing_bytes / self.shared_bytes if self.shared_bytes else 0.0
 
-    def charges(self, instance: Instance, *, full: bool) -> NDArray[np.int64]:
-        """int64[M or 1, N]: what each node charges on each server; one row if no server has pins.
+    def charges(self, instance: Instance, *, crossing: bool = True) -> NDArray[np.int64]:
+        """int64[M or 1, N]: what each node charges on each server, with or without ``crossing`` atoms; one row if no server has pins.
 
         Blocks of pinned models are there already and cost nothing.
         """
-        base = self.full_bytes if full else self.share_bytes
+        base, node, size = self.full_bytes, self.charging_node, instance.problem.graph.atoms().atom_bytes[self.charge_atoms]
+        if not crossing and self.crossing_bytes:
+            out = self.crosses[self.charge_atoms]
+            base = base.copy()
+            np.subtract.at(base, node[out], size[out])
+            size = np.where(out, 0, size)
         if not instance.resident:
             return base[None, :]
-        table = np.repeat(base[None, :], instance.problem.n_servers, axis=0)
-        node = np.repeat(np.arange(self.n_nodes), np.diff(self.charge_ptr))
-        size = instance.problem.graph.atoms().atom_bytes[self.charge_atoms] if full else self.charge_shares
+        rows = np.repeat(base[None, :], instance.problem.n_servers, axis=0)
         for m, atoms in instance.resident.items():
             paid = np.isin(self.charge_atoms, atoms)
-            np.subtract.at(table[m], node[paid], size[paid])
-        return table
+            np.subtract.at(rows[m], node[paid], size[paid])
+        return rows
+
+    @cached_property
+    def charging_node(self) -> NDArray[np.int64]:
+        """int64[n]: the node of each entry of ``charge_atoms``."""
+        return np.repeat(np.arange(self.n_nodes), np.diff(self.charge_ptr))
+
+    @cached_property
+    def crosses(self) -> NDArray[np.bool_]:
+        """bool[A]: atoms that are charged by more than one node."""
+        n_atoms = int(self.charge_atoms.max(initial=-1)) + 1
+        several: NDArray[np.bool_] = np.bincount(self.charge_atoms, minlength=n_atoms) > 1
+        return several
 
 
 @dataclass
@@ -78,7 +92,7 @@ class _Node:
     size: int  # models below
     children: set[int] = field(default_factory=set)
     models: set[int] = field(default_factory=set)  # those directly below
-    atoms: list[tuple[int, int]] = field(default_factory=list)  # (atom, share)
+    atoms: list[int] = field(default_factory=list)  # that it charges
 
 
 def sharing_tree_of(instance: Instance) -> SharingTree:
@@ -107,8 +121,8 @@ def sharing_tree(atoms: Atoms) -> SharingTree:
         groups = _insert(nodes, home, holders[holders_ptr[atom] : holders_ptr[atom + 1]].tolist())
         nbytes = int(atoms.atom_bytes[atom])
         crossing += nbytes if len(groups) > 1 else 0
-        for n, group in enumerate(groups):
-            nodes[group].atoms.append((atom, nbytes // len(groups) + (n < nbytes % len(groups))))
+        for group in groups:
+            nodes[group].atoms.append(atom)
     return _flatten(nodes, atoms, crossing)
 
 
@@ -153,12 +167,12 @@ def _flatten(nodes: list[_Node], atoms: Atoms, crossing: int) -> SharingTree:
     parent: list[int] = []
     end: list[int] = []
     model_of: list[int] = []
-    charges: list[list[tuple[int, int]]] = []
+    charges: list[list[int]] = []
     private = np.flatnonzero(atoms.degree[atoms.indices] < 2)
     owner = np.searchsorted(atoms.indptr, private, side="right") - 1
-    own: dict[int, list[tuple[int, int]]] = {}
+    own: dict[int, list[int]] = {}
     for i, atom in zip(owner.tolist(), atoms.indices[private].tolist(), strict=True):
-        own.setdefault(i, []).append((atom, int(atoms.atom_bytes[atom])))
+        own.setdefault(i, []).append(atom)
     # (node or -1 - model, position of its parent, -1 to enter it or else its own position to leave it)
     stack: list[tuple[int, int, int]] = [(0, -1, -1)]
     while stack:
@@ -179,10 +193,7 @@ def _flatten(nodes: list[_Node], atoms: Atoms, crossing: int) -> SharingTree:
             below = [*sorted(nodes[at].children), *(-1 - i for i in sorted(nodes[at].models))]
             stack.extend((child, here, -1) for child in reversed(below))
     ptr = np.cumsum([0, *map(len, charges)])
-    flat = [pair for row in charges for pair in row]
-    charge_atoms = np.array([atom for atom, _ in flat], dtype=np.int32)
-    shares = np.array([share for _, share in flat], dtype=np.int64)
-    sums = [np.concatenate(([0], np.cumsum(values))) for values in (atoms.atom_bytes[charge_atoms], shares)]
-    full, share = (total[ptr[1:]] - total[ptr[:-1]] for total in sums)
-    arrays = (np.array(parent, np.int32), np.array(end, np.int32), np.array(model_of, np.int32), full, share, ptr, charge_atoms, shares)
-    return SharingTree(*arrays, crossing, int(atoms.atom_bytes[atoms.degree >= 2].sum()))
+    charge_atoms = np.array([atom for row in charges for atom in row], dtype=np.int32)
+    total = np.concatenate(([0], np.cumsum(atoms.atom_bytes[charge_atoms])))
+    arrays = (np.array(parent, np.int32), np.array(end, np.int32), np.array(model_of, np.int32), total[ptr[1:]] - total[ptr[:-1]])
+    return SharingTree(*arrays, ptr, charge_atoms, crossing, int(atoms.atom_bytes[atoms.degree >= 2].sum()))
