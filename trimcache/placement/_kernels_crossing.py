@@ -18,7 +18,7 @@ __all__ = ["BEST", "BOUND", "LIMIT", "OPEN", "ROOM", "STEP", "branch"]
 
 _BANNED = -1e300  # what a banned node is worth: no branch with it gains
 _FIRST_SWEEPS, _SWEEPS = 8, 3
-_SHORT = 0.05  # of an atom's size: below, its shares are about right
+_SHORT, _SHORT_ROOM = 0.05, 0.005  # of an atom's size, and of the room: below, its shares are about right
 _REPAIRED = 8  # states whose sets are made to fit; then each eighth
 _ROUNDED_UP = 1 + 1e-9  # far above the rounding of sums
 
@@ -28,10 +28,10 @@ states are open, how many were looked into, and the bytes left in the state at w
 
 
 @helper
-def _shortest(ptr, group, size, decided, share, inside, least):  # type: ignore[no-untyped-def]
-    """The open atom whose shares of the nodes ``inside`` fall shortest of its size, by more than ``least`` of it; -1: none."""
+def _shortest(ptr, group, size, decided, share, inside, least, fewest):  # type: ignore[no-untyped-def]
+    """The open atom whose shares of the nodes ``inside`` fall shortest of its size, by more than ``least`` of it and ``fewest`` bytes; -1: none."""
     which = -1
-    most = 0.0
+    most = fewest
     for c in range(size.size):
         if decided[c] == 0:
             paid = 0.0
@@ -120,7 +120,7 @@ def branch(  # type: ignore[no-untyped-def]
             memo[LIMIT] = min(memo[LIMIT], v * _ROUNDED_UP)
             if memo[LIMIT] <= memo[BEST]:
                 continue
-            which = _shortest(cross_ptr, cross_group, size, now, mine, inside, _SHORT)
+            which = _shortest(cross_ptr, cross_group, size, now, mine, inside, _SHORT, _SHORT_ROOM * free)
             if which < 0 or first:
                 for c in range(n_atoms):
                     if now[c] == 0:
@@ -144,7 +144,7 @@ def branch(  # type: ignore[no-untyped-def]
                     while k >= 0 and inside[k] == 0:
                         inside[k] = 1
                         k = parent[k]
-            which = _shortest(cross_ptr, cross_group, size, now, mine, inside, 0.0)
+            which = _shortest(cross_ptr, cross_group, size, now, mine, inside, 0.0, 0.0)
         if solved or memo[STEP] < _REPAIRED or memo[STEP] % _REPAIRED == 0:
             v = repair(take, value, free, resident, server, n_servers, private_bytes, shared_ptr, shared_atoms, shared_bytes)
             if v > memo[BEST]:

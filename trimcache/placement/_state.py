@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,8 +30,11 @@ def grid_steps(n_nodes: int, cells: int = _CELLS) -> int:
 
 
 def most_states(tree: SharingTree, most: int = _MOST_STATES, nodes: int = _MOST_NODES, least: int = 0) -> int:
-    """States of a branch and bound over crossing atoms: at most ``most``, fewer where the tree is large; 0: nothing crosses."""
-    return max(min(nodes // max(tree.n_nodes, 1), most), least) if tree.crossing_bytes else 0
+    """States of a branch and bound over crossing atoms: ``most`` of the share that crosses, fewer where the tree is large; 0: nothing crosses.
+
+    Where little crosses, what the shares miss is little, and a state costs the same.
+    """
+    return max(min(nodes // max(tree.n_nodes, 1), math.ceil(most * tree.crossing_share)), least) if tree.crossing_bytes else 0
 
 
 def _kernel_arguments(instance: Instance, classes: Classes) -> tuple[Any, ...]:
