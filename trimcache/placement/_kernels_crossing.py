@@ -29,7 +29,7 @@ states are open, how many were looked into, and the bytes left in the state at w
 
 @helper
 def _shortest(ptr, group, size, decided, share, inside, least, fewest):  # type: ignore[no-untyped-def]
-    """The open atom whose shares of the nodes ``inside`` fall shortest of its size, by more than ``least`` of it and ``fewest`` bytes; -1: none."""
+    """The open atom whose shares of the nodes ``inside`` fall shortest of it, by more than ``least`` and ``fewest`` bytes; -1: none."""
     which = -1
     most = fewest
     for c in range(size.size):

@@ -30,7 +30,7 @@ def grid_steps(n_nodes: int, cells: int = _CELLS) -> int:
 
 
 def most_states(tree: SharingTree, most: int = _MOST_STATES, nodes: int = _MOST_NODES, least: int = 0) -> int:
-    """States of a branch and bound over crossing atoms: ``most`` of the share that crosses, fewer where the tree is large; 0: nothing crosses.
+    """States of a branch and bound over crossing atoms: ``most`` if everything crosses, fewer in a large tree; 0: nothing crosses.
 
     Where little crosses, what the shares miss is little, and a state costs the same.
     """

@@ -23,7 +23,8 @@ def spec_tree(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float |
 
     The value of a model is the demand that it newly serves given the earlier servers. Sizes are rounded up to a grid, so
     what is chosen fits; what the grid, and the full charge of blocks that cross the forest, left free is filled by
-    exact recount. ``extra["crossing_share"]`` is the share of shared bytes that is not laminar. ``seed`` and ``time_limit_s``
+    exact recount, and a few states of a branch and bound over the blocks that cross go on from there.
+    ``extra["crossing_share"]`` is the share of shared bytes that is not laminar. ``seed`` and ``time_limit_s``
     change nothing.
 
     Guarantee: for laminar sharing 1/2 of the optimum, up to the grid (exact where capacities are below its number of
