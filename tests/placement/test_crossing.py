@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trimcache.graph import ModelBlockGraph
 from trimcache.placement import PlacementProblem, place
+from trimcache.placement import bounds as bounds_module
 from trimcache.placement._state import grid_steps
 from trimcache.placement.bounds import LagrangianBound
 from trimcache.placement.crossing import CrossingServers
@@ -94,6 +95,22 @@ def test_blocks_of_pinned_models_cost_nothing():
         found, bound = servers.solve(0, value, np.zeros(7, np.uint8), steps)
         assert found == bound == best_by_trying(graph, room - graph.set_bytes([2]), value, (2,))
     assert crossed > 30
+
+
+def test_a_bound_from_few_states_holds_for_servers_that_are_alike(monkeypatch):
+    """All servers reach all users, and one state a server is far from enough."""
+    monkeypatch.setattr(bounds_module, "_MOST_STATES", 1)
+    rng = np.random.default_rng(3)
+    loose = 0
+    for _ in range(30):
+        graph = crossing_graph(rng, 6, 5)
+        problem = PlacementProblem(graph, graph.unique_bytes // 3, rng.random((4, 6)), np.ones((2, 4, 6), bool))
+        bound = LagrangianBound(problem.instance)
+        bound.run(0, max_steps=30)
+        optimum = round(place(problem, "exhaustive").hit_ratio * problem.demand.total)
+        assert bound.weight >= optimum
+        loose += bound.weight > optimum
+    assert loose > 10
 
 
 def bounds_hold() -> bool:

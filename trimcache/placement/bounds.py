@@ -92,33 +92,36 @@ class LagrangianBound:
 
     def evaluate(self, price: NDArray[np.float64], grid: int | None = None) -> int:
         """L(price), exact, for whole-number prices within [0, weight]; the sets and copies stay in ``_x``, ``_copies``."""
-        classes, tree, begin = self.instance.classes, self.tree, time.perf_counter()
-        if self._crossing is None:
-            value = price_servers(
-                read_only(price, np.float64), read_only(classes.model, np.int32), self._ends, self._reached,
-                read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32), self._charge,
-                self._no_toll, self._free, self.grid if grid is None else grid, self._x, self._copies, self._table,
-            )  # fmt: skip
-        else:
-            value = self._price_crossing(self._crossing, price, self.grid if grid is None else grid)
+        begin = time.perf_counter()
+        grid = self.grid if grid is None else grid
+        value = self._price_laminar(price, grid) if self._crossing is None else self._price_crossing(self._crossing, price, grid)
         self._took_s = time.perf_counter() - begin
+        return self.instance.pinned_weight + int((self._weight - price).sum()) + value
+
+    def _price_laminar(self, price: NDArray[np.float64], grid: int) -> int:
+        classes, tree = self.instance.classes, self.tree
+        value = price_servers(
+            read_only(price, np.float64), read_only(classes.model, np.int32), self._ends, self._reached,
+            read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32), self._charge,
+            self._no_toll, self._free, grid, self._x, self._copies, self._table,
+        )  # fmt: skip
         for n, (group, others) in enumerate(self._alike):
             if others:  # each takes the same set for the same value
                 taken = self._x[n, classes.model[group.classes]]
                 self._copies[group.classes] += others * taken
                 value += others * float(price[group.classes] @ taken)
-        return self.instance.pinned_weight + int((self._weight - price).sum()) + int(value)
+        return int(value)
 
     def _price_crossing(self, crossing: CrossingServers, price: NDArray[np.float64], grid: int) -> int:
-        """The same as ``price_servers``, each server by branch and bound from the set that it took last."""
+        """The same by branch and bound, each server from the set that it took last, which may be worth less than its bound."""
         model, total = self.instance.classes.model, 0
         self._copies[:] = 0
         for group, held in zip(self.groups, self._x, strict=True):
-            mine = group.classes
+            mine, alike = group.classes, len(group.servers)
             value = np.bincount(model[mine], weights=price[mine], minlength=held.size).astype(np.float64)
             held[value == 0] = 0
-            total += crossing.solve(group.servers[0], value, held, grid)[1]
-            self._copies[mine] += held[model[mine]]
+            total += alike * crossing.solve(group.servers[0], value, held, grid)[1]
+            self._copies[mine] += alike * held[model[mine]]
         return total
 
     def run(
