@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from placement.cases import storage_bytes, tiny_problem
 
+from trimcache.graph import ModelBlockGraph
 from trimcache.placement import PlacementProblem, compile_kernels, place
 from trimcache.placement.bounds import LagrangianBound
 from trimcache.placement.interchangeable import alike
@@ -98,3 +99,23 @@ def test_servers_alike_share_a_group_and_no_others():
         for group in groups:
             assert len({keys[m] for m in group.servers}) == 1
         assert len(groups) == len(set(keys))
+
+
+def test_the_finest_grid_is_exact_in_bytes_where_the_first_is_not():
+    rng = np.random.default_rng(7)
+    others_were_off = 0
+    for _ in range(4):  # one server: with the whole demand as the price its bound is a knapsack, whose optimum the integer program knows
+        size = rng.integers(10**6, 10**9, 60)
+        graph = ModelBlockGraph.from_incidence([f"m{i}" for i in range(60)], np.arange(60), np.arange(60), size, None)
+        demand = np.stack([size // 10**5 + rng.integers(0, 1000, 60)], axis=0).astype(float)  # value follows size: hard
+        problem = PlacementProblem(graph, int(size.sum() // 3), demand, np.ones((1, 1, 60), bool))
+        bound, weight = LagrangianBound(problem.instance), problem.instance.classes.weight.astype(float)
+        values = [bound.evaluate(weight)]
+        while bound.next_grid():
+            values.append(bound.evaluate(weight))
+        best = place(problem, "mip", time_limit_s=30)
+        assert best.gap < 1e-5  # the solver's tolerance
+        assert round(best.hit_ratio * problem.demand.total) <= values[2] <= values[1] <= values[0]
+        assert values[2] <= best.hit_ratio * problem.demand.total * (1 + 2e-6)
+        others_were_off += values[2] < values[1] < values[0]
+    assert others_were_off

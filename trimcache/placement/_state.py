@@ -24,9 +24,9 @@ _FEWEST_STEPS, _MOST_STEPS = 400, 8192
 _MOST_STATES, _MOST_NODES = 10, 20_000  # of a branch and bound where sharing crosses, and of the trees of all its states together
 
 
-def grid_steps(n_nodes: int, cells: int = _CELLS) -> int:
-    """Steps of capacity for a tree: as fine as the table of ``cells`` allows, within 400 and 8192."""
-    return max(_FEWEST_STEPS, min(cells // max(n_nodes, 1), _MOST_STEPS))
+def grid_steps(n_nodes: int, cells: int = _CELLS, most: int = _MOST_STEPS) -> int:
+    """Steps of capacity for a tree: as fine as the table of ``cells`` allows, at least 400 and at most ``most``."""
+    return max(_FEWEST_STEPS, min(cells // max(n_nodes, 1), most))
 
 
 def most_states(tree: SharingTree, most: int = _MOST_STATES, nodes: int = _MOST_NODES, least: int = 0) -> int:

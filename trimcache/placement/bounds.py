@@ -12,6 +12,7 @@ sharing crosses the tree, so its value is never under-estimated. All numbers are
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,25 @@ from trimcache.placement.tree import sharing_tree_of
 
 __all__ = ["LagrangianBound", "upper_bound"]
 
-_COARSE_CELLS = 60_000  # of a table while prices are looked for
-_FINE_CELLS = 1_000_000  # and for the bound that is reported
 _MOST_STATES, _MOST_NODES = 1000, 3_000_000  # of a branch and bound where sharing crosses, and of the trees of all servers' states together
 _LATE_S = 0.05  # by how much a step may pass the time
 _PATIENCE = 20  # steps without a better bound before the step is shortened
+
+
+class _Grid(NamedTuple):
+    """A grid of sizes: cells of a table, most steps of capacity, and the scale of the first Polyak step on it and of the shortest."""
+
+    cells: int
+    most_steps: int
+    first: float
+    shortest: float
+
+
+_GRIDS = (
+    _Grid(60_000, 8192, 1.0, 1e-2),  # while prices are looked for
+    _Grid(1_000_000, 8192, 0.05, 1e-3),  # for the bound that is reported
+    _Grid(10_000_000, 32_768, 0.3, 1e-4),  # when that can do little more: a few hundred models are exact in bytes
+)
 
 
 def upper_bound(problem: PlacementProblem, *, steps: int = 300, best_known: float = 0.0) -> float:
@@ -55,14 +70,14 @@ class LagrangianBound:
         converged: no prices are better than these; set by ``master``.
     """
 
-    def __init__(self, instance: Instance, grid: int | None = None) -> None:
+    def __init__(self, instance: Instance) -> None:
         problem, classes = instance.problem, instance.classes
         tree = sharing_tree_of(instance)
         self.instance, self.tree = instance, tree
         self.weight = instance.ceiling_weight
         self._coarse_weight = 2**62  # the best on the coarse grid, that of ``price``
-        self.grid = grid_steps(tree.n_nodes, _COARSE_CELLS) if grid is None else grid
-        self._fine = max(self.grid, grid_steps(tree.n_nodes, _FINE_CELLS))
+        self._grids = [grid_steps(tree.n_nodes, grid.cells, grid.most_steps) for grid in _GRIDS]
+        self._stage, self._scale = 0, _GRIDS[0].first
         self._weight = classes.weight.astype(np.float64)
         copies = np.diff(classes.ptr)
         self.price = np.floor(self._weight / np.maximum(copies, 1)) if classes.n_classes else self._weight
@@ -78,22 +93,21 @@ class LagrangianBound:
         self._no_toll = read_only(np.zeros(0), np.float64)
         self._x = np.zeros((len(self.groups), problem.n_models), dtype=np.uint8)
         self._copies = np.zeros(classes.n_classes)
-        self._table = np.empty((tree.n_nodes + 1) * (self._fine + 1))
+        self._table = np.empty((tree.n_nodes + 1) * (self._grids[-1] + 1))
         most = most_states(tree, _MOST_STATES, _MOST_NODES // max(len(first), 1), 1)
         self._crossing = CrossingServers(tree, instance, most, self._table) if most else None
         self._refined = 0
         self._took_s = 0.0
-        self._scale = 1.0
         self._idle = 0
         self._direction = np.zeros(classes.n_classes)
         self.columns: list[dict[bytes, int]] = [{} for _ in self.groups]
         self.converged = False
         self.steps = 0
 
-    def evaluate(self, price: NDArray[np.float64], grid: int | None = None) -> int:
+    def evaluate(self, price: NDArray[np.float64], least_stage: int = 0) -> int:
         """L(price), exact, for whole-number prices within [0, weight]; the sets and copies stay in ``_x``, ``_copies``."""
         begin = time.perf_counter()
-        grid = self.grid if grid is None else grid
+        grid = self._grids[max(self._stage, least_stage)]
         value = self._price_laminar(price, grid) if self._crossing is None else self._price_crossing(self._crossing, price, grid)
         self._took_s = time.perf_counter() - begin
         return self.instance.pinned_weight + int((self._weight - price).sum()) + value
@@ -130,21 +144,27 @@ class LagrangianBound:
         """Polyak steps towards ``best_known``, the exact weight of some placement.
 
         Stops when the bound is within ``gap`` of it, when steps have become too short to matter, after ``max_steps``, or at
-        the time ``stop`` (``time.perf_counter``). With ``refine`` the best prices are then priced once on a fine grid.
+        the time ``stop`` (``time.perf_counter``). With ``refine`` the best prices are then priced once on the second grid.
         """
         done = 0
         while not self.converged and (max_steps is None or done < max_steps) and self.in_time(stop):
             if self.weight - best_known <= gap * self.weight:
                 break
-            if self._scale < 1e-4:  # as good as this grid gets: go on with the fine one, in short steps
-                if self.grid == self._fine:
-                    break
-                self.grid, self._scale, self._idle = self._fine, 0.05, 0
+            if self._scale < _GRIDS[self._stage].shortest and not self.next_grid():  # as good as this grid gets
+                break
             done += 1
             self._step(best_known)
         if refine and self._coarse_weight != self._refined and self.weight > best_known and self.in_time(stop, _LATE_S):
             self._refined = self._coarse_weight
-            self.weight = min(self.weight, self.evaluate(self.price, self._fine))
+            self.weight = min(self.weight, self.evaluate(self.price, 1))
+
+    def next_grid(self) -> bool:
+        """Go on with a finer grid of sizes; False if there is none."""
+        if self._stage == len(_GRIDS) - 1:
+            return False
+        self._stage, self._idle = self._stage + 1, 0
+        self._scale = _GRIDS[self._stage].first
+        return True
 
     def in_time(self, stop: float | None, late_s: float = 0.0) -> bool:
         """Whether another pricing, which takes as long as the last one, ends at most ``_LATE_S`` after ``stop``, and begins before."""

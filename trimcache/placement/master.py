@@ -65,7 +65,8 @@ def reprice(lagrangian: LagrangianBound, best_known: int, *, stop: float | None 
                 known[group.room][packed] = None
             if sum(map(len, known.values())) > before:
                 break
-        if sum(map(len, known.values())) == before or lagrangian.weight - mixed <= 1e-7 * lagrangian.weight:
+        met = abs(lagrangian.weight - mixed) <= 1e-7 * lagrangian.weight  # the mixture is above the bound where sets do not quite fit
+        if met or (sum(map(len, known.values())) == before and not lagrangian.next_grid()):
             lagrangian.converged = True
             return
 
