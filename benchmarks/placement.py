@@ -107,7 +107,10 @@ def paired(seed: int, n_models: int = 100, n_parts: int = 15) -> ModelBlockGraph
 
 
 def optimum(n: int, words: str, seconds: float = 30.0) -> None:
-    """How far above Gen can anything be? The bound after 30 s a topology: an integer program over all maximal sets where these can be listed."""
+    """How far above Gen can anything be? The bound after 30 s a topology.
+
+    Where all maximal sets can be listed it is that of an integer program over them.
+    """
     print("| case | topologies | solved to the optimum | mean of the best known / gen | mean of the bound / gen |")
     print("| --- " * 5 + "|")
     for case in CASES:
