@@ -13,7 +13,7 @@ from trimcache.graph import ModelBlockGraph
 from trimcache.network import EdgeNetwork
 from trimcache.placement import Placement, place
 from trimcache.placement.evaluate import held_from_lists
-from trimcache.plan import diff, make_plan, read_plan, validate_against, write_plan
+from trimcache.plan import carried_over, diff, make_plan, read_plan, validate_against, write_plan
 
 NETWORK = EdgeNetwork.preset("paper", n_servers=4, n_users=12, seed=1)
 
@@ -39,7 +39,7 @@ def test_a_plan_says_what_the_placement_did():
     assert {"algorithm", "hit_ratio", "attainable", "upper_bound", "gap", "servers", "comparison"} <= set(document)
     assert (document["hit_ratio"], document["gap"]) == (gen.hit_ratio, gen.gap)
     for m, server in enumerate(document["servers"]):
-        assert set(server) == {"name", "models", "used_bytes", "capacity_bytes"}
+        assert set(server) == {"name", "models", "used_bytes", "capacity_bytes", "pinned", "forbidden"}
         assert server["name"] == NETWORK.server_names[m]
         assert server["models"] == [f"m{i}" for i in gen.models_on(m)]
         assert server["used_bytes"] == gen.used_bytes[m] <= server["capacity_bytes"] == 10**8
@@ -74,6 +74,37 @@ def test_empty_plans(tmp_path):
             assert (copy.hit_ratio, copy.block_bytes.size) == (0, 0)
             assert copy.servers == plan.servers
     validate_against(make_plan(place(NETWORK.problem(library(), 10)), NETWORK), library())
+
+
+def test_what_was_pinned_and_forbidden_is_kept_and_carried_over(tmp_path):
+    graph = library()
+    problem = NETWORK.problem(graph, 10**8, seed=1).changed(pinned=[(3, 7), (0, 2)], forbidden=[(m, 5) for m in range(4)])
+    write_plan(make_plan(place(problem, "gen"), NETWORK), tmp_path / "plan.json")
+    plan = read_plan(tmp_path / "plan.json")
+    assert [server.pinned for server in plan.servers] == [["m2"], [], [], ["m7"]]
+    assert [server.forbidden for server in plan.servers] == [["m5"]] * 4
+    servers = NETWORK.server_names
+    same = carried_over(plan, servers, graph.model_names)
+    assert sorted(same.pinned) == [(0, 2), (3, 7)]
+    assert (sorted(same.forbidden), same.lost) == ([(m, 5) for m in range(4)], ())
+    fewer = library(drop=2)  # without a pinned model, and without the last server, where another is pinned
+    less = carried_over(plan, servers[:3], fewer.model_names)
+    assert less.pinned == ()
+    assert [fewer.model_names[i] for _, i in less.forbidden] == ["m5"] * 3
+    assert less.lost == ((servers[0], "m2"), (servers[3], "m7"))
+    for what, words in (("pinned", "does not hold 'm11'"), ("forbidden", "holds 'm2', which is forbidden")):
+        raw = json.loads((tmp_path / "plan.json").read_text())
+        raw["servers"][0][what] = ["m11" if what == "pinned" else "m2"]
+        (tmp_path / "wrong.json").write_text(json.dumps(raw))
+        with pytest.raises(PlanError, match=words):
+            read_plan(tmp_path / "wrong.json")
+    raw = json.loads((tmp_path / "plan.json").read_text())
+    for server in raw["servers"]:  # as earlier versions wrote it
+        del server["pinned"], server["forbidden"]
+    (tmp_path / "old.json").write_text(json.dumps(raw))
+    assert carried_over(read_plan(tmp_path / "old.json"), servers, graph.model_names) == carried_over(
+        make_plan(place(problem.changed(pinned=[], forbidden=[]), "gen"), NETWORK), servers, graph.model_names
+    )
 
 
 def test_a_diff_is_that_of_sets():

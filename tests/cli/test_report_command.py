@@ -70,6 +70,36 @@ def test_json_agrees_with_stats(catalog: Path, plan: Path, capsys: pytest.Captur
     assert 0 <= curve[0] <= curve[-1] <= made["attainable"] + 1e-12
 
 
+def test_the_curve_keeps_what_the_plan_pins_and_forbids(catalog: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [model.name for model in open_catalog(catalog).models]
+    path = tmp_path / "pinned.json"
+    command = [
+        "plan",
+        str(catalog),
+        "--servers",
+        "3",
+        "--users",
+        "8",
+        "--capacity",
+        "400kB",
+        "-a",
+        "gen,independent",
+        "-q",
+        "-o",
+        str(path),
+    ]
+    assert main([*command, "--pin", f"server-0={names[0]}", *(word for name in names[1:] for word in ("--forbid", f"*={name}"))]) == 0
+    capsys.readouterr()
+    assert main(["report", str(catalog), "--plan", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["plan"]
+    rows = {row["algorithm"]: row["hit_ratio"] for row in told["comparison"]}
+    points = told["capacity_curve"]
+    assert {p["algorithm"]: p["hit_ratio"] for p in points if p["factor"] == 1} == {name: pytest.approx(rows[name]) for name in rows}
+    assert min(p["factor"] for p in points) > 1 / 16  # the pinned model alone is larger than that
+    assert max(p["hit_ratio"] for p in points) < told["attainable"]  # all others are forbidden, whatever the capacity
+    assert "left out" in told["curve_note"]
+
+
 def test_csv_is_a_line_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = hostile_zoo(tmp_path).root
     assert main(["report", str(root), "--format", "csv"]) == 0

@@ -151,6 +151,30 @@ def test_the_command_pins_forbids_and_stops(catalog, capsys):
     capsys.readouterr()
 
 
+def test_what_a_plan_pins_and_forbids_goes_on_to_hold(catalog, capsys, tmp_path):
+    a, b, f = (f"{name}.safetensors" for name in "abf")
+    size, old = ("--servers", "3", "--capacity", "1MB", "-a", "gen"), tmp_path / "old.json"
+    first = planned(capsys, catalog, *size, "-o", old, "--pin", f"server-1={f}", "--forbid", f"*={a}")
+    assert [server["pinned"] for server in first["servers"]] == [[], [f], []]
+    again = planned(capsys, catalog, "--from", old, "--capacity", "700kB", "-a", "gen", "--forbid", f"server-0={b}", "-o", old)
+    assert [server["pinned"] for server in again["servers"]] == [[], [f], []]
+    assert [sorted(server["forbidden"]) for server in again["servers"]] == [[a, b], [a], [a]]
+    assert f in again["servers"][1]["models"]
+    moved = planned(capsys, catalog, "--from", old, "--switch-cost", "0.001")
+    assert f in moved["servers"][1]["models"]
+    assert all(a not in server["models"] for server in moved["servers"])
+    assert main(["plan", str(catalog), "--from", str(old), "-a", "gen"]) == 0
+    assert "pins (1) and forbidden pairs (4)" in capsys.readouterr().err
+    lifted = planned(capsys, catalog, "--from", old, "-a", "gen", "--lift", "--pin", f"server-0={a}")
+    assert [(server["pinned"], server["forbidden"]) for server in lifted["servers"]] == [([a], []), ([], []), ([], [])]
+    assert main(["plan", str(catalog), "--from", str(old), "-a", "gen", "--pin", f"server-0={a}"]) == 2
+    assert "both pinned and forbidden" in capsys.readouterr().err
+    assert main(["plan", str(catalog), "--lift"]) == 2
+    assert "--from OLD" in capsys.readouterr().err
+    assert main(["plan", str(catalog), "--from", str(old), "--servers", "1", "--capacity", "1MB", "-a", "gen", "-q"]) == 0
+    assert f"pins {f} on server-1; there is no such model or server any more" in capsys.readouterr().err
+
+
 def test_the_command_finds_a_capacity_and_goes_on_from_a_plan(catalog, capsys, tmp_path):
     found = planned(capsys, catalog, "--servers", "3", "--target-hit-ratio", "0.4", "--time-limit", "3")
     target = found["target"]

@@ -41,6 +41,7 @@ _DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like ever
 @click.option("--gap", type=float, default=0.0, metavar="SHARE", help="Stop when proven this near to the best; 0 is optimal.")
 @click.option("--pin", multiple=True, metavar="SERVER=MODEL", help="Hold it in any case; * is every server.")
 @click.option("--forbid", multiple=True, metavar="SERVER=MODEL", help="Never hold it there.")
+@click.option("--lift", is_flag=True, help="With --from: what that plan pinned and forbade holds no longer.")
 @click.option(
     "--target-hit-ratio",
     "target",
@@ -73,7 +74,8 @@ _DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like ever
     "old",
     type=PATH,
     metavar="OLD",
-    help="A plan to go on from: its network and capacity are the defaults, and what each server adds and drops is shown.",
+    help="A plan to go on from: its network and capacity are the defaults, what it pinned and forbade goes on to hold, and what "
+    "each server adds and drops is shown.",
 )
 @click.option("--switch-cost", type=float, metavar="RATIO", help="With --from: hit ratio that fetching 1 GB has to earn.")
 @click.option("--json", "as_json", is_flag=True, help="The plan without its block table, as JSON on stdout.")
@@ -86,6 +88,7 @@ def plan(
     gap: float,
     pin: tuple[str, ...],
     forbid: tuple[str, ...],
+    lift: bool,
     target: float | None,
     preset: str | None,
     network: Path | None,
@@ -107,7 +110,7 @@ def plan(
     from trimcache.network.diagnosis import binding_limit, empty_placement_reason, unconnected
     from trimcache.placement import compile_kernels, needs_compilation, place
     from trimcache.placement.named_pairs import named_pairs
-    from trimcache.plan import diff, make_plan, read_plan, write_plan
+    from trimcache.plan import carried_over, diff, make_plan, read_plan, write_plan
     from trimcache.synthesis.popularity import with_popularity
 
     names = [name.strip() for name in algorithm.split(",") if name.strip()]
@@ -115,6 +118,8 @@ def plan(
         raise UsageError("--algorithm", "names none", "write for example --algorithm gen,independent")
     if switch_cost is not None and old is None:
         raise UsageError("--switch-cost", "weighs bytes moved from an old plan", "give that plan with --from OLD")
+    if lift and old is None:
+        raise UsageError("--lift", "lifts what an old plan pinned and forbade", "give that plan with --from OLD")
     if target is not None and (capacity is not None or switch_cost is not None):
         raise UsageError("--target-hit-ratio", "looks for the capacity itself", "leave out --capacity and --switch-cost")
     if popularity is not None and zipf is not None:
@@ -149,9 +154,19 @@ def plan(
     compile_kernels(needed)  # or load them, so that the times below are those of the algorithms
     capacities = _capacities(capacity, before if network is None else None, edge)
     problem = edge.problem(graph, capacities, exponent, demand_seed, ranking=demand["ranking"], demand=requests)
-    if pin or forbid:
-        names_of = (edge.server_names, graph.model_names)
-        problem = problem.changed(pinned=named_pairs(pin, *names_of, "--pin"), forbidden=named_pairs(forbid, *names_of, "--forbid"))
+    names_of = (edge.server_names, graph.model_names)
+    pinned, forbidden = named_pairs(pin, *names_of, "--pin"), named_pairs(forbid, *names_of, "--forbid")
+    if before is not None and not lift:
+        kept = carried_over(before, *names_of)
+        pinned += kept.pinned
+        forbidden += kept.forbidden
+        for server, name in kept.lost:
+            warning_line(f"{old}: pins {name} on {server}; there is no such model or server any more, so that pin is left out")
+        if kept.pinned or kept.forbidden:
+            counts = f"pins ({len(kept.pinned)}) and forbidden pairs ({len(kept.forbidden)})"
+            note_line(f"{counts} of {old} go on to hold; --lift ends that", quiet=quiet)
+    if pinned or forbidden:
+        problem = problem.changed(pinned=pinned, forbidden=forbidden)
     extra: dict[str, Any] = {}
     with PlanProgress(quiet=quiet) as progress:
         if target is not None:

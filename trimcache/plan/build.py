@@ -13,6 +13,7 @@ from trimcache._atoms import sorted_unique
 from trimcache.errors import PlanError
 from trimcache.graph import ModelBlockGraph
 from trimcache.placement.result import Placement
+from trimcache.plan.constraints import names_by_server
 from trimcache.plan.document import Catalog, Comparison, Plan, PlanDocument, ServerPlan
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def make_plan(
     graph = problem.graph
     held = [_union(graph, best.models_on(m)) for m in range(problem.n_servers)]
     table = sorted_unique(np.concatenate([*held, np.zeros(0, dtype=np.int32)]))
+    pinned, forbidden = names_by_server(problem, problem.pinned), names_by_server(problem, problem.forbidden)
     document = PlanDocument(
         algorithm=best.algorithm,
         hit_ratio=best.hit_ratio,
@@ -66,6 +68,8 @@ def make_plan(
                 models=[graph.model_names[i] for i in best.models_on(m)],
                 used_bytes=int(best.used_bytes[m]),
                 capacity_bytes=int(problem.capacity_bytes[m]),
+                pinned=pinned[m],
+                forbidden=forbidden[m],
             )
             for m in range(problem.n_servers)
         ],

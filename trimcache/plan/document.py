@@ -41,12 +41,14 @@ class Comparison(_Part):
 
 
 class ServerPlan(_Part):
-    """One server: the models it holds by name, the storage their blocks take together, and its capacity."""
+    """One server: the models it holds by name, the storage their blocks take together, its capacity, and what was asked of it."""
 
     name: str
     models: list[str]
     used_bytes: _Bytes
     capacity_bytes: _Bytes
+    pinned: list[str] = []
+    forbidden: list[str] = []
 
 
 class Catalog(_Part):
@@ -89,7 +91,7 @@ class Plan:
 
     Raises:
         PlanError: arrays that disagree, a repeated block or server, a server whose blocks are not ``used_bytes`` or
-            exceed its capacity, a hit ratio above its bound.
+            exceed its capacity, a pin that is not held or a forbidden model that is, a hit ratio above its bound.
     """
 
     document: PlanDocument
@@ -174,6 +176,11 @@ def _check_servers(plan: Plan) -> None:
             raise PlanError(subject, f"its blocks are {used} bytes, not {server.used_bytes}", "write the plan again")
         if used > server.capacity_bytes:
             raise PlanError(subject, f"holds {used} bytes of {server.capacity_bytes}", "write the plan again")
+        held = set(server.models)
+        if missing := [name for name in server.pinned if name not in held]:
+            raise PlanError(subject, f"does not hold {missing[0]!r}, which is pinned there", "write the plan again")
+        if wrong := [name for name in server.forbidden if name in held]:
+            raise PlanError(subject, f"holds {wrong[0]!r}, which is forbidden there", "write the plan again")
     results: list[PlanDocument | Comparison] = [document, *document.comparison]
     for row in results:
         slack = 1e-9

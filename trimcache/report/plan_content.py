@@ -9,7 +9,7 @@ import numpy as np
 
 from trimcache.errors import PlanError
 from trimcache.network import EdgeNetwork
-from trimcache.plan import validate_against
+from trimcache.plan import carried_over, validate_against
 
 if TYPE_CHECKING:
     from trimcache.graph import ModelBlockGraph
@@ -193,12 +193,20 @@ def _capacity_curve(plan: Plan, network: EdgeNetwork | None, graph: ModelBlockGr
     if not capacity.any():
         return (), "No server has any capacity, so other capacities were not tried."
     problem = network.problem(graph, capacity.astype(np.int64), float(zipf), document.seed, ranking=ranking)
+    asked = carried_over(plan, network.server_names, graph.model_names)
+    problem = problem.changed(pinned=asked.pinned, forbidden=asked.forbidden)
+    least = np.array([graph.set_bytes(server.pinned) for server in plan.servers], dtype=np.int64)
     points = []
     for factor in _FACTORS:
         scaled = np.minimum(capacity * factor, 2.0**62).astype(np.int64)
+        if bool((scaled < least).any()):
+            continue  # what is pinned does not fit
         changed = problem.changed(capacity_bytes=scaled)
         points += [CapacityPoint(name, factor, round(float(scaled.mean())), place(changed, name).hit_ratio) for name in _ALGORITHMS]
-    return tuple(points), (
+    note = (
         "Placed anew for this report at each capacity, with the network and demand of the plan: by the algorithm gen, "
         "which counts shared blocks once, and by independent, which does not."
     )
+    if asked.pinned or asked.forbidden:
+        note += " What the plan pins and forbids holds here too; capacities that cannot hold what is pinned are left out."
+    return tuple(points), note
