@@ -14,7 +14,7 @@ __all__ = ["auto"]
 _LARGE = 3_000_000
 """Entries of reach above which only the starts are run: to improve takes minutes there."""
 
-_TINY_MODELS, _TINY_STATES = 8, 20_000  # below these, trying everything takes milliseconds
+_TINY_MODELS, _TINY_STATES = 10, 50_000  # up to these, trying everything takes 0.1 s at most, mostly a few milliseconds
 
 
 def auto(

@@ -19,7 +19,8 @@ MAX_MODELS = 14
 """Requested models of one server at most: its sets are enumerated one by one."""
 
 MAX_STATES = 1_000_000
-"""Combinations weighed for one server at most, each of 8 classes of requests; fewer where there are more classes."""
+"""Combinations weighed for one server at most, each of 8 classes of requests, fewer where there are more classes; and sets looked into
+for all servers together."""
 
 
 def exhaustive(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:
@@ -51,7 +52,7 @@ def try_all(instance: Instance, max_models: int, max_states: int) -> tuple[Held,
         np.unique(classes.model[classes.server_classes[classes.server_ptr[m] : classes.server_ptr[m + 1]]])
         for m in range(problem.n_servers)
     ]
-    if any(models.size > max_models for models in models_of):
+    if any(models.size > max_models for models in models_of) or sum(1 << models.size for models in models_of) > max_states:
         return None
     covers = np.zeros((1, classes.n_classes), dtype=bool)  # classes served, one row a combination
     history: list[tuple[NDArray[np.int64], NDArray[np.int64], list[list[int]]]] = []
