@@ -69,7 +69,7 @@ def test_the_checks_see_links_and_commands() -> None:
     """A pattern that finds nothing would let everything pass."""
     assert len(_LINK.findall((_ROOT / "docs" / "guide.md").read_text(encoding="utf-8"))) > 15
     commands = {words[1] for page in _PAGES for words in _shown_commands(page)}
-    assert {"scan", "stats", "compare", "families", "granularity", "plan", "simulate", "report", "generate"} <= commands
+    assert {"scan", "stats", "compare", "families", "granularity", "plan", "simulate", "replay", "report", "generate"} <= commands
 
 
 def test_the_guide_leads_to_every_page() -> None:

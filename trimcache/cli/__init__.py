@@ -19,7 +19,10 @@ from trimcache.cli.output import error_line
 from trimcache.errors import TrimcacheError
 
 _INTERRUPTED = 130
-_COMMANDS = ("scan", "stats", "families", "inspect", "compare", "granularity", "generate", "plan", "simulate", "report", "verify", "forget")
+_COMMANDS = (
+    "scan", "stats", "families", "inspect", "compare", "granularity", "generate", "plan", "simulate", "replay", "report", "verify",
+    "forget",
+)  # fmt: skip
 
 
 class _Commands(click.Group):

@@ -18,8 +18,8 @@ import numpy as np
 from numba import types
 
 __all__ = [
-    "F8", "I4", "I8", "U1", "W1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "entry", "helper", "jit", "needs_compilation",
-    "read_only",
+    "F8", "I4", "I8", "U1", "W1", "W4", "W8", "WF8", "WU1", "N", "compile_kernels", "entry", "helper", "is_cached", "jit",
+    "needs_compilation", "read_only",
 ]  # fmt: skip
 
 njit: Any = numba.njit  # its published types lack some of its options
@@ -117,7 +117,7 @@ def compile_kernels(algorithms: Iterable[str] | None = None) -> float:
     """
     begin = time.perf_counter()
     needed = _needed(algorithms)
-    missing = [row for row in needed if not row[0].signatures and not _is_cached(row[0], row[2])]
+    missing = [row for row in needed if not row[0].signatures and not is_cached(row[0], row[2])]
     elsewhere = [row for row in missing if row[0].py_func.__module__.endswith(_SECOND_PROCESS)]
     if len(missing) - len(elsewhere) and elsewhere and _cores() > 1 and sys.executable:
         names = [row[0].py_func.__name__ for row in elsewhere]
@@ -143,7 +143,7 @@ def _cores() -> int:
 
 def needs_compilation(algorithms: Iterable[str] | None = None) -> bool:
     """Whether ``algorithms`` (None: all) have to compile first (seconds), so that the command line can say so."""
-    return not all(kernel.signatures or _is_cached(kernel, file) for kernel, _, file in _needed(algorithms))
+    return not all(kernel.signatures or is_cached(kernel, file) for kernel, _, file in _needed(algorithms))
 
 
 def _needed(algorithms: Iterable[str] | None) -> list[tuple[Any, tuple[Any, ...], str]]:
@@ -155,7 +155,8 @@ def _needed(algorithms: Iterable[str] | None) -> list[tuple[Any, tuple[Any, ...]
     return [_KERNELS[name] for name in names]
 
 
-def _is_cached(kernel: Any, file: str) -> bool:
+def is_cached(kernel: Any, file: str) -> bool:
+    """Whether numba's cache holds ``kernel``, compiled since the files of kernels beside ``file``, which defines it, changed last."""
     folder = getattr(kernel.stats, "cache_path", None)
     if not folder:
         return False

@@ -7,7 +7,9 @@ from difflib import get_close_matches
 
 from trimcache.errors import UsageError
 
-__all__ = ["model_named", "named_pairs"]
+__all__ = ["endings", "model_named", "named_pairs"]
+
+_MARKS = "/@#"  # an ending of a name begins after one of them
 
 
 def named_pairs(texts: Iterable[str], server_names: Sequence[str], model_names: Sequence[str], option: str) -> list[tuple[int, int]]:
@@ -33,13 +35,23 @@ def named_pairs(texts: Iterable[str], server_names: Sequence[str], model_names: 
 def model_named(name: str, names: Sequence[str], subject: str) -> int:
     """The index of the model that is called ``name`` or is the only one with that ending; UsageError for none or several."""
     ending = [i for i, full in enumerate(names) if full == name] or [
-        i for i, full in enumerate(names) if name and full.endswith(name) and full[-len(name) - 1] in "/@#"
+        i for i, full in enumerate(names) if name and full.endswith(name) and full[-len(name) - 1] in _MARKS
     ]
     if len(ending) > 1:
         raise UsageError(subject, f"names {len(ending)} models, for example {names[ending[0]]!r}", "give the whole name")
     if not ending:
         raise UsageError(subject, "names an unknown model", _near(name, names))
     return ending[0]
+
+
+def endings(names: Sequence[str]) -> dict[str, list[int]]:
+    """Every ending that ``model_named`` takes -> the indices of the names with it: for many look-ups at once."""
+    found: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        for at, letter in enumerate(name[:-1], 1):
+            if letter in _MARKS:
+                found.setdefault(name[at:], []).append(i)
+    return found
 
 
 def _near(name: str, names: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ def curves(
     log_y: bool | None = None,
     labels: Mapping[str, str] | None = None,
     title: str = "",
+    note: str | None = None,
 ) -> Path:
     """Draw the mean of a column against a parameter, a line an algorithm, with 95 % intervals and the attainable line.
 
@@ -42,6 +43,7 @@ def curves(
         log_y: a logarithmic axis; None: for ``seconds``.
         labels: algorithm -> name in the legend, over the house's own.
         title: above the axes.
+        note: what one point is; None: how many topologies it is the mean of.
 
     Returns:
         The path written.
@@ -81,7 +83,8 @@ def curves(
         style.clean(panel)
     axes[0].set_ylabel(style.axis_label(y, unit))
     n_seeds = len({row["seed"] for row in table})
-    note = f"mean of {n_seeds} topologies, 95 % interval" if n_seeds > 1 else "one topology"
+    if note is None:
+        note = f"mean of {n_seeds} topologies, 95 % interval" if n_seeds > 1 else "one topology"
     handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
     if x is None:
         dotted = "; dotted: attainable" if _ATTAINABLE.get(y) in table[0] else ""

@@ -11,7 +11,7 @@ from trimcache.errors import UsageError
 
 __all__ = ["LABELS", "LINES", "axis_label", "check_ending", "clean", "new_figure", "save", "short_value", "unit_of"]
 
-# Okabe and Ito's colours, safe for the colour-blind, in an order whose lightness differs; dashes and markers differ
+# Okabe and Ito's colours and two more, safe for the colour-blind, in an order whose lightness differs; dashes and markers differ
 # too, so lines can be told apart in grey.
 LINES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": "-", "marker": "o"},
@@ -20,6 +20,8 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": "#CC79A7", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "D"},
     {"color": "#56B4E9", "linestyle": (0, (2, 1)), "marker": "v"},
     {"color": "#D55E00", "linestyle": (0, (8, 2)), "marker": "P"},
+    {"color": "#666666", "linestyle": "-", "marker": "X"},
+    {"color": "#6A3D9A", "linestyle": (0, (4, 1, 1, 1, 1, 1, 1, 1)), "marker": "<"},
 )
 
 # Algorithms in words.
@@ -44,6 +46,7 @@ _WORDS = {
     "n_placed": "Copies of models placed",
     "used_bytes": "Stored on all servers",
     "zipf": "Zipf exponent of the demand",
+    "request": "Requests so far",
     "ranking": "Ranking of the demand",
     "backhaul_bps": "Backhaul rate",
     "coverage_radius_m": "Coverage radius",

@@ -9,6 +9,7 @@
     results.py      the table of results as Parquet or CSV
     summary.py      mean with 95 % interval, and paired differences
     traces.py       request traces, read or drawn
+    replay.py       a trace against the caches of its sites, by policy, capacity, site and over time
 
 Nothing is imported before it is asked for.
 """

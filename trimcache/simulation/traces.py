@@ -24,7 +24,10 @@ from trimcache.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Trace", "generate_trace"]
+__all__ = ["SWAP_SHARE", "Trace", "generate_trace", "swapped_ranks"]
+
+SWAP_SHARE = 0.02
+"""Of the ranks, that exchange their models where popularity drifts."""
 
 _COLUMNS = ("time", "site", "model")
 
@@ -87,7 +90,7 @@ class Trace:
         return cls(time_s[order], site[order], model[order], site_names, model_names)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write Parquet (``.parquet``) or CSV (anything else), whole or not at all."""
+        """Write Parquet (``.parquet``) or CSV (anything else), whole or not at all; UsageError where that is impossible."""
         import pyarrow as pa
         from pyarrow import csv, parquet
 
@@ -96,11 +99,15 @@ class Trace:
 
         columns = [pa.array(self.time_s), named(self.site, self.site_names), named(self.model, self.model_names)]
         table = pa.table(columns, names=list(_COLUMNS))
-        with atomic_write(path) as file:
-            if Path(path).suffix == ".parquet":
-                parquet.write_table(table, file)
-            else:
-                csv.write_csv(table, file)
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as file:
+                if Path(path).suffix == ".parquet":
+                    parquet.write_table(table, file)
+                else:
+                    csv.write_csv(table, file)
+        except OSError as error:
+            raise UsageError(os.fspath(path), f"cannot be written ({error.strerror})", "choose another place") from error
 
 
 def generate_trace(
@@ -112,7 +119,7 @@ def generate_trace(
     ranking: str = "site",
     rate_hz: float = 1.0,
     swap_every: int = 0,
-    swap_share: float = 0.02,
+    swap_share: float = SWAP_SHARE,
     burst_every: int = 0,
     burst_requests: int = 0,
     burst_share: float = 0.5,
@@ -161,7 +168,7 @@ def generate_trace(
     for start in range(0, n_requests, step):
         if start:
             for row in order:
-                _swap(row, round(swap_share * row.size), swap_rng)
+                _swap(row, swapped_ranks(row.size, swap_share), swap_rng)
         now = slice(start, start + step)
         model[now] = order[site[now] if n_orders > 1 else 0, rank[now]]
     if burst_every and burst_requests:
@@ -179,9 +186,15 @@ def _zipf_ranks(uniform: NDArray[np.float64], n_models: int, exponent: float) ->
     return np.minimum(np.searchsorted(cumulative, uniform * top, side="right"), max(n_models - 1, 0))
 
 
+def swapped_ranks(n_models: int, swap_share: float) -> int:
+    """How many ranks exchange their models: ``swap_share`` of them, rounded, one fewer if odd."""
+    n_ranks = round(swap_share * n_models)
+    return n_ranks - n_ranks % 2
+
+
 def _swap(order: NDArray[np.int64], n_ranks: int, rng: np.random.Generator) -> None:
-    """``n_ranks`` ranks, one fewer if odd, exchange their models in pairs; in place."""
-    drawn = rng.permutation(order.size)[: n_ranks - n_ranks % 2]
+    """``n_ranks`` ranks exchange their models in pairs; in place."""
+    drawn = rng.permutation(order.size)[:n_ranks]
     order[drawn] = order[np.concatenate((drawn[drawn.size // 2 :], drawn[: drawn.size // 2]))]
 
 

@@ -47,6 +47,16 @@ class OnlineResult:
         return self.hits / self.requests if self.requests else 0.0
 
     @property
+    def asked_bytes(self) -> int:
+        """Bytes of the models asked for."""
+        return int(self.asked.sum())
+
+    @property
+    def byte_hit_ratio(self) -> float:
+        """``hit_bytes`` over ``asked_bytes``; 0 without requests."""
+        return self.hit_bytes / self.asked_bytes if self.asked_bytes else 0.0
+
+    @property
     def hit_bytes(self) -> int:
         """Bytes of the models served from the cache: the whole model travels to the user at each hit."""
         return int(self.asked[self.hit].sum())
@@ -63,10 +73,14 @@ class OnlineResult:
 
     def after(self, n_requests: int) -> OnlineResult:
         """The same without the first ``n_requests``: the warm-up left out of every total."""
-        cut = slice(max(n_requests, 0), None)
-        return OnlineResult(
-            self.policy, self.capacity_bytes, self.hit[cut], self.asked[cut], self.written[cut], self.evicted[cut]
-        )  # fmt: skip
+        return self._only(slice(max(n_requests, 0), None))
+
+    def where(self, chosen: NDArray[np.bool_]) -> OnlineResult:
+        """The same for some of the requests, bool[N]: those of one site, say."""
+        return self._only(chosen)
+
+    def _only(self, cut: slice | NDArray[np.bool_]) -> OnlineResult:
+        return OnlineResult(self.policy, self.capacity_bytes, self.hit[cut], self.asked[cut], self.written[cut], self.evicted[cut])
 
     def window_hits(self, window_requests: int = 1000) -> NDArray[np.int64]:
         """int64[ceil(N / window)]: hits in each window of so many requests; the last one may be shorter."""
@@ -75,5 +89,8 @@ class OnlineResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as plain values."""
-        names = ("policy", "capacity_bytes", "requests", "hits", "hit_ratio", "hit_bytes", "written_bytes", "evicted_bytes")
+        names = (
+            "policy", "capacity_bytes", "requests", "hits", "hit_ratio", "asked_bytes", "hit_bytes", "byte_hit_ratio", "written_bytes",
+            "evicted_bytes",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
