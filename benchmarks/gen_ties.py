@@ -25,8 +25,8 @@ Tie = Callable[[NDArray[np.intp]], int]
 """Which of n tied pairs, rows (server, model) in ascending order."""
 
 
-def gen(problem: PlacementProblem, tie: Tie) -> tuple[float, float]:
-    """Gen's hit ratio, and the share of its steps that were ties."""
+def gen(problem: PlacementProblem, tie: Tie) -> tuple[float, int, float]:
+    """Gen's hit ratio, its steps (each places a copy), and the share of them that were ties."""
     weight, reach = problem.demand.to_dense(), problem.reach.to_dense(problem.demand)
     atoms = problem.graph.atoms()
     needs = np.zeros((problem.n_models, atoms.n_atoms), dtype=bool)
@@ -41,7 +41,7 @@ def gen(problem: PlacementProblem, tie: Tie) -> tuple[float, float]:
         allowed = np.where(placed | (used[:, None] + missing > problem.capacity_bytes[:, None]), 0, gain)
         best = np.argwhere(allowed == allowed.max())
         if allowed.max() == 0:
-            return int(weight.sum() - unserved.sum()) / problem.demand.total, ties / max(steps, 1)
+            return int(weight.sum() - unserved.sum()) / problem.demand.total, steps, ties / max(steps, 1)
         m, i = best[tie(best)]
         steps, ties = steps + 1, ties + (len(best) > 1)
         placed[m, i] = True
@@ -59,6 +59,7 @@ def main() -> None:
     print(f"{describe()}\n")
     compile_kernels()
     columns = ["case", "steps that are ties", "gen", "gen, highest", "gen, at random", "auto", "auto/gen", "auto/gen, at random"]
+    columns += ["copies placed, gen", "at random"]
     print("| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|")
     for case, (_, _, _, seconds, _, _) in CASES.items():
         if options.case not in case:
@@ -67,13 +68,14 @@ def main() -> None:
         for seed in range(options.topologies):
             problem = problem_of(case, seed)
             rng = np.random.default_rng([seed, 4])
-            lowest, tied = gen(problem, lambda pairs: 0)
+            lowest, copies, tied = gen(problem, lambda pairs: 0)
             assert lowest == place(problem, "gen").hit_ratio, (case, seed)
-            highest, _ = gen(problem, lambda pairs: len(pairs) - 1)
-            drawn, _ = gen(problem, lambda pairs, rng=rng: int(rng.integers(len(pairs))))
-            rows.append((tied, lowest, highest, drawn, place(problem, "auto", time_limit_s=seconds).hit_ratio))
-        tied, lowest, highest, drawn, best = (statistics.mean(column) for column in zip(*rows, strict=True))
+            highest = gen(problem, lambda pairs: len(pairs) - 1)[0]
+            drawn, fewer, _ = gen(problem, lambda pairs, rng=rng: int(rng.integers(len(pairs))))
+            rows.append((tied, lowest, highest, drawn, place(problem, "auto", time_limit_s=seconds).hit_ratio, copies, fewer))
+        tied, lowest, highest, drawn, best, copies, fewer = (statistics.mean(column) for column in zip(*rows, strict=True))
         cells = [f"{value:.3f}" for value in (lowest, highest, drawn, best, best / lowest, best / drawn)]
+        cells += [f"{value:.1f}" for value in (copies, fewer)]
         print("| " + " | ".join([case, f"{tied:.0%}", *cells]) + " |", flush=True)
 
 

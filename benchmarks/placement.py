@@ -230,7 +230,7 @@ def large(n_servers: int, n_users: int, n_models: int, *, prefix: bool, asked: i
 
 
 def scale() -> None:
-    """Gen on four sizes, each in a process of its own: seconds of ``place()`` and memory that it adds, index included."""
+    """Gen on four sizes, then the default's starts on the largest, each in a process of its own: seconds and memory of ``place()``."""
     from growth_figure import draw_growth
 
     print("| servers x users x models | entries | reach | placements | seconds | processor seconds | GB added |")
@@ -242,20 +242,26 @@ def scale() -> None:
             print(done.stdout.strip(), flush=True)
             rows.append([cell.strip() for cell in done.stdout.strip().strip("|").split("|")])
     print(f"\ndrawn: {', '.join(path.name for path in draw_growth(rows))}")
+    print("\n| algorithm, largest size, prefix | entries | reach | placements | seconds | processor seconds | GB added |")
+    print("| --- " * 7 + "|")
+    for name in ("gen", "gen-ratio", "independent", "spec-tree", "auto"):
+        command = [sys.executable, __file__, "one", "1000,100000,100000", "prefix", name]
+        row = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().split("|")
+        print("| " + " | ".join([name, *(cell.strip() for cell in row[2:-1])]) + " |", flush=True)
 
 
-def one(size: str, form: str) -> None:
-    compile_kernels(["gen"])
+def one(size: str, form: str, algorithm: str = "gen") -> None:
+    compile_kernels([algorithm])
     n_servers, n_users, n_models = (int(part) for part in size.split(","))
     problem = large(n_servers, n_users, n_models, prefix=form == "prefix")
-    place(large(30, 1000, 1000, prefix=True), "gen")
+    place(large(30, 1000, 1000, prefix=True), algorithm, time_limit_s=0.1)
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # the peak is counted from here
         file.write("5")
     before, begin, cpu = resident_bytes("VmRSS"), time.perf_counter(), time.process_time()
-    placed = place(problem, "gen")
+    placed = place(problem, algorithm)
     seconds, busy = time.perf_counter() - begin, time.process_time() - cpu
     added = (resident_bytes("VmHWM") - before) / 1e9
-    again = min(_again(problem) for _ in range(3))
+    again = min(_again(problem) for _ in range(3)) if algorithm == "gen" else seconds
     entries = problem.instance.n_entries
     row = [f"{n_servers} x {n_users} x {n_models}", entries, form, placed.n_placed]
     print("| " + " | ".join([*map(str, row), f"{min(seconds, again):.3f}", f"{busy:.3f}", f"{added:.3f}"]) + " |")
@@ -270,7 +276,7 @@ def _again(problem: PlacementProblem) -> float:
 def main() -> None:
     """Print the tables asked for."""
     if sys.argv[1:2] == ["one"]:
-        one(*sys.argv[2:4])
+        one(*sys.argv[2:])
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", choices=["quality", "proof", "nonlaminar", "optimum", "general", "scale", "all"])

@@ -9,11 +9,13 @@ import pytest
 from placement.cases import storage_bytes, tiny_problem
 
 from trimcache.graph import ModelBlockGraph
+from trimcache.network import EdgeNetwork
 from trimcache.placement import PlacementProblem, compile_kernels, place
 from trimcache.placement.bounds import LagrangianBound
-from trimcache.placement.interchangeable import alike
+from trimcache.placement.interchangeable import Group, alike
 from trimcache.placement.master import reprice
 from trimcache.placement.packings import Packings
+from trimcache.placement.prove import Prover
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,26 +45,55 @@ def test_programs_lower_the_bound_and_never_below_the_optimum():
     assert lowered >= 10
 
 
-def test_all_maximal_sets_and_only_they_are_listed():
-    for problem in cases(6100, 30):
+def maximal_sets(problem: PlacementProblem, group: Group) -> list[frozenset[int]]:
+    """By trying every set of models that the group's servers can be asked for."""
+    m = group.servers[0]
+    asked = np.unique(problem.instance.classes.model[group.classes]).tolist()
+    ends, pinned = problem.pinned_models()
+    pins = pinned[ends[m] : ends[m + 1]].tolist()
+    fits = {
+        frozenset(chosen)
+        for n in range(len(asked) + 1)
+        for chosen in combinations(asked, n)
+        if storage_bytes(problem, [*chosen, *pins]) <= problem.capacity_bytes[m]
+    }
+    return sorted((chosen for chosen in fits if not any(chosen < other for other in fits)), key=sorted)
+
+
+def listed(table: np.ndarray) -> list[frozenset[int]]:
+    return sorted((frozenset(np.flatnonzero(row).tolist()) for row in table), key=sorted)
+
+
+def test_all_maximal_sets_that_can_matter_and_only_they_are_listed():
+    several = left_out = 0
+    for problem in cases(6100, 60):
         bound = LagrangianBound(problem.instance)
+        bound.run(0, max_steps=6)
         packings = Packings(bound)
-        assert packings.sets is not None
-        asked = np.unique(problem.instance.classes.model).tolist()
-        ends, pinned = problem.pinned_models()
-        for group in bound.groups:
-            m = group.servers[0]
-            pins = pinned[ends[m] : ends[m + 1]].tolist()
-            fits = {
-                frozenset(chosen)
-                for n in range(len(asked) + 1)
-                for chosen in combinations(asked, n)
-                if storage_bytes(problem, [*chosen, *pins]) <= problem.capacity_bytes[m]
-            }
-            maximal = {chosen for chosen in fits if not any(chosen < other for other in fits)}
-            found = [frozenset(np.flatnonzero(row).tolist()) for row in packings.sets[group.room]]
-            assert len(found) == len(set(found))
-            assert set(found) == maximal
+        total = bound.evaluate(bound.price)
+        model, price = problem.instance.classes.model, bound.price
+        best = [sum(price[c] for c in group.classes if bound.best_set(n)[model[c]]) for n, group in enumerate(bound.groups)]
+        for known in (-(2**60), int(0.8 * total), int(0.97 * total)):
+            tables = packings.sets(known, 10**5)
+            assert tables is not None
+            for n, group in enumerate(bound.groups):
+                every = maximal_sets(problem, group)
+                worth = [sum(price[c] for c in group.classes if model[c] in chosen) for chosen in every]
+                expected = [chosen for chosen, value in zip(every, worth, strict=True) if total - best[n] + value > known]
+                assert listed(tables[n]) == expected
+                several += len(expected) > 1
+                left_out += len(expected) < len(every)
+    assert several > 50
+    assert left_out > 50
+
+
+def test_sets_that_are_too_many_are_not_listed(monkeypatch):
+    (problem,) = cases(6100, 1)
+    bound = LagrangianBound(problem.instance)
+    packings = Packings(bound)
+    number = sum(map(len, packings.sets(-(2**60), 10**5)))
+    assert sum(map(len, packings.sets(-(2**60), number))) == number
+    assert packings.sets(-(2**60), number - 1) is None
 
 
 @pytest.mark.parametrize("known", ["nothing", "the optimum"])
@@ -72,7 +103,11 @@ def test_the_program_over_all_sets_finds_the_optimum_and_proves_it(known):
         best = round(place(problem, "exhaustive").hit_ratio * total)
         bound = LagrangianBound(problem.instance)
         bound.run(0, max_steps=20)
-        chosen = Packings(bound).solve(best if known == "the optimum" else 0, None)
+        packings = Packings(bound)
+        start = best if known == "the optimum" else 0
+        sets = packings.sets(start, 10**5)
+        chosen = packings.solve(start, sets)
+        assert packings.solved
         assert best <= bound.weight <= best + 2e-6 * total + 1
         if known == "nothing" and best > problem.instance.pinned_weight:
             held = problem.instance.with_pins([np.flatnonzero(row) for row in chosen])
@@ -84,6 +119,23 @@ def test_the_program_over_all_sets_finds_the_optimum_and_proves_it(known):
                 if any((m, int(demand.model[r])) in served for m in reach.servers_of(r).tolist())
             )
             assert weight == pytest.approx(best, rel=1e-6)  # the solver's tolerance
+
+
+def test_proving_ends_when_an_integer_program_has_decided():
+    """Prices leave a gap here, and a program over the sets that matter closes it long before the time is over."""
+    from placement.paper_library import paper_special
+
+    network = EdgeNetwork.preset("paper", backhaul_bps=10e9, seed=3)
+    problem = network.problem(paper_special(30, 3), 150 * 10**6, seed=3)
+    bound = LagrangianBound(problem.instance)
+    found = place(problem, "auto", time_limit_s=30.0)
+    prover = Prover(bound, 0.0)
+    while prover.step(0):
+        pass
+    assert bound.weight / problem.demand.total > found.upper_bound + 1e-5  # by prices alone
+    assert found.gap < 3e-6
+    assert found.seconds < 29
+    assert place(problem, "mip", time_limit_s=1.0).hit_ratio <= found.hit_ratio + 2e-6
 
 
 def test_servers_alike_share_a_group_and_no_others():

@@ -38,7 +38,7 @@ N = types.int64
 _KERNELS: dict[str, tuple[Any, tuple[Any, ...], str]] = {}
 """Name -> (kernel, signature, file that defines it)."""
 
-_MODULES = ("_kernels", "_kernels_ratio", "_kernels_tree", "_kernels_spec", "_kernels_crossing")
+_MODULES = ("_kernels", "_kernels_ratio", "_kernels_tree", "_kernels_spec", "_kernels_crossing", "_kernels_sets")
 _SECOND_PROCESS = ("_kernels_tree", "_kernels_ratio")  # about half of the work; what the tree's compile on the way no other kernel needs
 _COMPILE = "import json, sys; sys.path, names = json.loads(sys.argv[1]); from trimcache.placement import _jit; _jit.compile_named(names)"
 _SILENT: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
@@ -57,8 +57,8 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "spec": ("spec_server",),
     "spec-tree": _SERVERS,
     "resolve": _TREE,
-    "search": _TREE,
-    "auto": _TREE,
+    "search": (*_TREE, "list_sets"),
+    "auto": (*_TREE, "list_sets"),
 }
 
 

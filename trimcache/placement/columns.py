@@ -13,6 +13,8 @@ from trimcache.placement.interchangeable import Group
 
 __all__ = ["best_combination", "fitting_sets", "set_rows"]
 
+_OPTIMAL = 0  # the status of ``scipy.optimize.milp`` when it has come to its end
+
 Sets = list[NDArray[np.bool_]]
 """Per group of servers bool[n, I]: the sets of models that each of its servers may hold."""
 
@@ -48,7 +50,7 @@ def best_combination(
     best_known: int,
     time_limit_s: float | None,
     node_limit: int | None = None,
-) -> tuple[list[NDArray[np.bool_]] | None, float]:
+) -> tuple[list[NDArray[np.bool_]] | None, float, bool]:
     """One of the given sets for each server, so that together they serve most.
 
     Args:
@@ -56,15 +58,15 @@ def best_combination(
         time_limit_s, node_limit: of the solver (HiGHS, ``scipy.optimize.milp``).
 
     Returns:
-        The sets of all servers, None if the solver finds nothing better; and the most that any such choice serves, as far as the
-        solver has proven it (its tolerances not added).
+        The sets of all servers, None if the solver finds nothing better; the most that any such choice serves, as far as the
+        solver has proven it (its tolerances not added); and whether it came to its end.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     classes, n_servers = instance.classes, instance.problem.n_servers
     n_z, n_y = sum(map(len, sets)), classes.n_classes
     if not n_z or not n_y:
-        return None, np.inf
+        return None, np.inf, False
     matrix, group_of = set_rows(instance, groups, sets)
     size = np.array([len(group.servers) for group in groups], dtype=np.float64)
     scale = float(classes.weight.sum())
@@ -83,7 +85,7 @@ def best_combination(
     dual = result.mip_dual_bound
     proven = instance.pinned_weight - dual * scale if dual is not None and np.isfinite(dual) else np.inf
     if result.x is None or -result.fun * scale + instance.pinned_weight <= best_known:
-        return None, proven
+        return None, proven, result.status == _OPTIMAL
     chosen = [np.zeros(instance.problem.n_models, dtype=bool) for _ in range(n_servers)]
     flat = np.concatenate(sets)
     for n, group in enumerate(groups):
@@ -91,7 +93,7 @@ def best_combination(
         copies = np.rint(result.x[mine]).astype(np.int64)
         for m, column in zip(group.servers, np.repeat(mine, copies).tolist(), strict=False):
             chosen[m] = flat[column]
-    return chosen, proven
+    return chosen, proven, result.status == _OPTIMAL
 
 
 def fitting_sets(instance: Instance, groups: list[Group], found: list[dict[bytes, int]], most: int) -> Sets:

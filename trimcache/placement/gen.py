@@ -15,7 +15,9 @@ def gen(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None 
     """TrimCaching Gen: repeatedly place the feasible pair (server, model) with the largest gain in hit ratio.
 
     A model costs a server only the blocks that it lacks. Stops when nothing fits or gains. Ties go to the lowest
-    server, then the lowest model, so the result is unique; ``seed`` and ``time_limit_s`` change nothing.
+    server, then the lowest model, so the result is unique; ``seed`` and ``time_limit_s`` change nothing. The paper names no rule for ties,
+    and where most servers reach most users most steps are ties: broken at random, they leave Gen up to 7 % lower
+    (docs/benchmarks-placement.md).
 
     Guarantee: at least U(OPT) / Gamma, Gamma the largest feasible number of placements. Complexity: O(E + P log P),
     E entries of reach, P pairs with a request in reach, plus the shared atoms of the pairs tried.

@@ -73,6 +73,8 @@ def improve(
 
     def closed() -> bool:
         watch.see(state.served, lagrangian.weight)
+        if prover.finished:
+            return True
         if target_weight is not None and (state.served >= target_weight or lagrangian.weight < target_weight):
             return True
         return lagrangian.weight - state.served <= gap * lagrangian.weight

@@ -16,11 +16,14 @@ from trimcache.placement.packings import Packings
 __all__ = ["Prover"]
 
 _STEPS = 20  # of Polyak between two looks at the clock
-_MOST_SETS = 150  # of a group of servers in a restricted program
-_PROGRAM_S = 2.0  # below this an integer program is not worth its start-up
-_MARGIN_S = 0.15  # by how much its solver may pass its time
-_TIMED_SETS = 2_500  # beyond, an integer program's solver passes its time by far
-_UNTIMED_NODES, _UNTIMED_SETS = 20, 400  # of an integer program where no time is given
+_FOUND_SETS = 150  # of a group of servers in a program over those that pricing met
+_FOUND_S = 2.0  # below this such a program is not worth its start-up
+_PROGRAM_S = 0.3  # the shortest time that a program over all sets that matter is started for
+_MARGIN_S = 0.15  # by how much a solver may pass its time
+_SETS_A_SECOND, _MOST_SETS = 2_000, 20_000  # that a program is made of: with more, its solver passes its time by far
+_FEW_SETS = 300  # a program of so few ends in a tenth of a second: no need to wait for a better placement, which leaves fewer
+_SETTLED_S, _LOOK_S = 0.15, 0.01  # a placement that has not got better for so long is taken for settled; between two looks at it
+_UNTIMED_NODES, _UNTIMED_SETS = 20, 1_000  # of an integer program where no time is given
 
 
 class Prover:
@@ -29,11 +32,13 @@ class Prover:
     Attributes:
         lagrangian: the prices and the bound.
         found: sets of models, one a server, that serve more than was known; None where there are none.
+        finished: no placement is better than the best known or ``found``, up to the solver's tolerance.
     """
 
     def __init__(self, lagrangian: LagrangianBound, gap: float) -> None:
         self.lagrangian = lagrangian
         self.found: list[NDArray[np.bool_]] | None = None
+        self.finished = False
         self._gap = gap
 
     def step(self, best_known: int, *, steps: int = _STEPS, stop: float | None = None) -> bool:
@@ -51,22 +56,47 @@ class Prover:
         while time.perf_counter() < stop and not over():
             if not self.step(best()[0], stop=stop):
                 break
-        if not over():
-            self.combine(*best(), stop=stop)
+        packings, known, since, tried, combined = Packings(self.lagrangian), -1, 0.0, _MOST_SETS + 1, False
+        sets: list[NDArray[np.bool_]] | None = None
+        while not over() and not self.finished:
+            now = time.perf_counter()
+            left = stop - now - _MARGIN_S
+            if left < _PROGRAM_S:
+                return
+            served, x = best()
+            if served > known:
+                known, since = served, now
+                sets = packings.sets(known, _MOST_SETS)
+            number = tried if sets is None else sum(map(len, sets))
+            settled = now - since >= _SETTLED_S
+            if sets is not None and number < tried and number <= _SETS_A_SECOND * left and (settled or number <= _FEW_SETS):
+                self.found = packings.solve(known, sets, left)
+                self.finished, tried = packings.solved, number // 2
+            elif sets is None and settled and left >= _FOUND_S and not combined:
+                self.combine_found(known, x, left)
+                combined = True
+            else:
+                time.sleep(_LOOK_S)
 
-    def combine(self, best_known: int, x: NDArray[np.uint8], *, stop: float | None = None) -> None:
-        """An integer program over all maximal sets where these are few, else over those found and those of ``x``."""
+    def combine(self, best_known: int, x: NDArray[np.uint8]) -> None:
+        """Once, without a clock: an integer program over all sets that matter if these are few, else over those met and those of ``x``."""
+        packings = Packings(self.lagrangian)
+        sets = packings.sets(best_known, _UNTIMED_SETS)
+        if sets is None:
+            self.combine_found(best_known, x, node_limit=_UNTIMED_NODES)
+        else:
+            self.found = packings.solve(best_known, sets, node_limit=_UNTIMED_NODES)
+            self.finished = packings.solved
+
+    def combine_found(
+        self, best_known: int, x: NDArray[np.uint8], time_limit_s: float | None = None, node_limit: int | None = None
+    ) -> None:
+        """An integer program over the sets that pricing has met and those of ``x``: better placements, no bound."""
         lagrangian = self.lagrangian
-        if not is_small(lagrangian) or (stop is not None and stop - time.perf_counter() < _PROGRAM_S):
-            return
-        nodes = _UNTIMED_NODES if stop is None else None
-        packings = Packings(lagrangian, None if stop is None else stop - _PROGRAM_S / 2)
-        left = None if stop is None else stop - time.perf_counter() - _MARGIN_S
-        if packings.sets is not None:
-            self.found = packings.solve(best_known, left, nodes, _UNTIMED_SETS if stop is None else _TIMED_SETS)
+        if not is_small(lagrangian):
             return
         for group, seen in zip(lagrangian.groups, lagrangian.columns, strict=True):
             for row in np.packbits(x[group.servers], axis=1):
                 seen[row.tobytes()] = lagrangian.steps + 1
-        sets = fitting_sets(lagrangian.instance, lagrangian.groups, lagrangian.columns, _MOST_SETS)
-        self.found, _ = best_combination(lagrangian.instance, lagrangian.groups, sets, best_known, left, nodes)
+        sets = fitting_sets(lagrangian.instance, lagrangian.groups, lagrangian.columns, _FOUND_SETS)
+        self.found, _, _ = best_combination(lagrangian.instance, lagrangian.groups, sets, best_known, time_limit_s, node_limit)
