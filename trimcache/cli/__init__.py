@@ -5,6 +5,7 @@ stdout carries results (with ``--json``, data and only data), stderr carries pro
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -71,14 +72,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error_line("interrupted; run the same command again to go on")
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (| head). Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_stdout()  # the reader went away (| head)
         return 0
+    except OSError as error:
+        # What a command reads and writes by name it has said itself; this is its own output, as a rule on a full disk.
+        _drop_stdout()
+        error_line(f"{error.filename or 'stdout'}: cannot be written ({error.strerror}); make room or write elsewhere")
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _drop_stdout() -> None:
+    """What is still to be written goes nowhere: Python would complain once more when it flushes stdout at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _keep_stdout_to_ourselves() -> None:
+    """Compiled libraries may write to descriptor 1 (HiGHS, a line of its own debugging): that goes nowhere, and stdout stays data."""
+    if sys.stdout is None:  # closed (>&-)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (for as long as the process lives)
+        return
+    ours = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    lines = getattr(sys.stdout, "line_buffering", False)
+    sys.stdout = io.TextIOWrapper(os.fdopen(ours, "wb"), sys.stdout.encoding, sys.stdout.errors, line_buffering=lines)
 
 
 def run() -> None:
     """Entry point of the console script."""
+    _keep_stdout_to_ourselves()
     # A scan makes millions of small objects and no cycles: looking for cycles among them at the default rate takes a tenth of its time.
     gc.set_threshold(100_000, 50, 50)
     code = main()
