@@ -4,7 +4,7 @@
     demand.py        request probabilities as exact integers, sparse
     reach.py, prefix_reach.py            request -> servers that can serve it in time
     gen.py, spec.py, search.py, ...      one module an algorithm, all with the same face; auto.py is the default
-    bounds.py, mip.py                    how far from the best a placement can be
+    bounds.py, prove.py, packings.py, mip.py     how far from the best a placement can be
     registry.py      name -> algorithm, loaded when asked for
     result.py        a placement, checked by exact recount when it is made
     evaluate.py      the cache hit ratio of any placement

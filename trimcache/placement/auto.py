@@ -30,7 +30,8 @@ def auto(
     By size: tiny cases are tried out; others start from the best of the four, which always run to the end, and are then
     improved by re-solving, ruin and recreate and a combination of all sets found, while the Lagrangian bound falls
     (``improve``); the largest (above 3 million entries of reach) get the best start and the plain bound. It stops at
-    ``time_limit_s``, or when the bound is within ``gap`` (0: optimal) of the placement. Without
+    ``time_limit_s``, when the bound is within ``gap`` (0: optimal) of the placement, or when an integer program has shown that nothing is
+    better (then the gap is the solver's tolerance, 1e-6). Without
     ``time_limit_s`` it makes a number of tries that depends on the size alone: same seed, same placement.
 
     Guarantee: never below any of its starts, so 1/2 of the optimum where sharing is laminar (up to the grid); ``upper_bound`` is

@@ -82,11 +82,11 @@ class RuinAndRecreate:
 
 
 def search(problem: PlacementProblem, *, seed: int = 0, time_limit_s: float | None = None) -> Placement:
-    """Re-solve from the best greedy, ruin and recreate, then a choice among all sets found (``columns``).
+    """Re-solve from the best greedy, ruin and recreate, then a choice among all sets that can still matter (``packings``).
 
     A try frees 2 to M / 2 random servers and solves them one after another in random order; equal or better stays, so the
-    placement never gets worse. After part of the time the sets found for each server, here and by the bound's
-    pricing, go into one program that combines them. Without ``time_limit_s`` the number of tries depends on the size
+    placement never gets worse. When prices can prove no more, the sets that they do not rule out, or where these are too many those that
+    pricing has met (``columns``), go into one integer program. Without ``time_limit_s`` the number of tries depends on the size
     alone: same seed, same placement.
 
     Guarantee: never below ``resolve``; 1/2 of the optimum where sharing is laminar (up to the grid). Complexity: O(M (I + J) C) a try.
