@@ -90,9 +90,9 @@ def improve(
             for turn in range(_ROUNDS):
                 if closed():
                     break
-                ruin.price = lagrangian.price
+                ruin.price, target = lagrangian.price, enough()  # before the bound moves: the same in every run
                 step = pool.submit(prover.step, state.served)
-                ruin.run(Budget(None, tries), enough())
+                ruin.run(Budget(None, tries), target)
                 step.result()
                 if turn == _ROUNDS // 2 and not closed():
                     prover.combine(state.served, state.x)
@@ -116,12 +116,11 @@ def improve(
 
 
 def _take(state: State, prover: Prover) -> None:
-    """The placement that proving came upon, if it is better."""
-    found, prover.found = prover.found, None
-    if found is None:
-        return
-    saved = state.save()
-    state.load(state.instance.with_pins([np.flatnonzero(row).astype(np.int32) for row in found]))
-    to_fixpoint(state)
-    if state.served < saved[2]:
-        state.restore(saved)
+    """The placements that proving came upon, if they are better."""
+    while prover.found:
+        found = prover.found.popleft()
+        saved = state.save()
+        state.load(state.instance.with_pins([np.flatnonzero(row).astype(np.int32) for row in found]))
+        to_fixpoint(state)
+        if state.served < saved[2]:
+            state.restore(saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -31,13 +32,13 @@ class Prover:
 
     Attributes:
         lagrangian: the prices and the bound.
-        found: sets of models, one a server, that serve more than was known; None where there are none.
+        found: placements that serve more than was known, sets of models by server; taken out by whoever uses them, in any thread.
         finished: no placement is better than the best known or ``found``, up to the solver's tolerance.
     """
 
     def __init__(self, lagrangian: LagrangianBound, gap: float) -> None:
         self.lagrangian = lagrangian
-        self.found: list[NDArray[np.bool_]] | None = None
+        self.found: deque[list[NDArray[np.bool_]]] = deque()
         self.finished = False
         self._gap = gap
 
@@ -55,9 +56,14 @@ class Prover:
 
         while time.perf_counter() < stop and not over():
             if not self.step(best()[0], stop=stop):
-                break
-        packings, known, since, tried, combined = Packings(self.lagrangian), -1, 0.0, _MOST_SETS + 1, False
+                self._decide(stop, best, over)
+                return
+
+    def _decide(self, stop: float, best: Callable[[], tuple[int, NDArray[np.uint8]]], over: Callable[[], bool]) -> None:
+        """Integer programs, when prices can prove no more: over all sets that matter, as soon as these are few enough."""
+        packings, known, since, combined = Packings(self.lagrangian), -1, 0.0, False
         sets: list[NDArray[np.bool_]] | None = None
+        most = _MOST_SETS  # after a program that did not end: another one only for half as many sets
         while not over() and not self.finished:
             now = time.perf_counter()
             left = stop - now - _MARGIN_S
@@ -67,16 +73,20 @@ class Prover:
             if served > known:
                 known, since = served, now
                 sets = packings.sets(known, _MOST_SETS)
-            number = tried if sets is None else sum(map(len, sets))
+            number = sum(map(len, sets or ()))
             settled = now - since >= _SETTLED_S
-            if sets is not None and number < tried and number <= _SETS_A_SECOND * left and (settled or number <= _FEW_SETS):
-                self.found = packings.solve(known, sets, left)
-                self.finished, tried = packings.solved, number // 2
+            if sets is not None and number <= min(most, _SETS_A_SECOND * left) and (settled or number <= _FEW_SETS):
+                self._offer(packings.solve(known, sets, left))
+                self.finished, most = packings.solved, number // 2
             elif sets is None and settled and left >= _FOUND_S and not combined:
                 self.combine_found(known, x, left)
                 combined = True
             else:
                 time.sleep(_LOOK_S)
+
+    def _offer(self, chosen: list[NDArray[np.bool_]] | None) -> None:
+        if chosen is not None:
+            self.found.append(chosen)
 
     def combine(self, best_known: int, x: NDArray[np.uint8]) -> None:
         """Once, without a clock: an integer program over all sets that matter if these are few, else over those met and those of ``x``."""
@@ -85,7 +95,7 @@ class Prover:
         if sets is None:
             self.combine_found(best_known, x, node_limit=_UNTIMED_NODES)
         else:
-            self.found = packings.solve(best_known, sets, node_limit=_UNTIMED_NODES)
+            self._offer(packings.solve(best_known, sets, node_limit=_UNTIMED_NODES))
             self.finished = packings.solved
 
     def combine_found(
@@ -99,4 +109,4 @@ class Prover:
             for row in np.packbits(x[group.servers], axis=1):
                 seen[row.tobytes()] = lagrangian.steps + 1
         sets = fitting_sets(lagrangian.instance, lagrangian.groups, lagrangian.columns, _FOUND_SETS)
-        self.found, _, _ = best_combination(lagrangian.instance, lagrangian.groups, sets, best_known, time_limit_s, node_limit)
+        self._offer(best_combination(lagrangian.instance, lagrangian.groups, sets, best_known, time_limit_s, node_limit)[0])
