@@ -23,7 +23,7 @@ _LABELS = style.LABELS | {
 }
 _BLACK = {"color": "0.15", "linestyle": "-", "marker": "h"}
 _LOOKS: dict[str, dict[str, Any]] = {
-    **dict(zip(("auto", "spec", "gen", "gen-ratio", "independent", "spec-tree"), style.LINES, strict=True)),
+    **dict(zip(("auto", "spec", "gen", "gen-ratio", "independent", "spec-tree"), style.LINES, strict=False)),
     "resolve": {**style.LINES[0], "linestyle": (0, (1, 1)), "marker": "X"},
     "random": {"color": "0.55", "linestyle": (0, (1, 2)), "marker": "<"},
     "exhaustive": _BLACK,

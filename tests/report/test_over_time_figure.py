@@ -63,5 +63,5 @@ def test_what_cannot_be_drawn(tmp_path):
         over_time([row | {"users": 0} for row in rows()], tmp_path / "a.png")
     with pytest.raises(UsageError, match=r"neither .png nor .svg"):
         over_time(rows(), tmp_path / "a.pdf")
-    with pytest.raises(UsageError, match="8 lines are more than 6"):
-        over_time(rows(("a", "b", "c", "d")), tmp_path / "a.png")
+    with pytest.raises(UsageError, match="10 lines are more than 8"):
+        over_time(rows(("a", "b", "c", "d", "e")), tmp_path / "a.png")
