@@ -36,7 +36,7 @@ _DEFAULT_CAPACITY = "1GB"  # Q of the paper's setting (our assumption, like ever
     "--time-limit",
     type=float,
     metavar="SECONDS",
-    help="For improving, each algorithm; if not given, about a second, the same on any machine.",
+    help="For improving, each algorithm; if not given, about a second (some on a large network), the same on any machine.",
 )
 @click.option("--gap", type=float, default=0.0, metavar="SHARE", help="Stop when proven this near to the best; 0 is optimal.")
 @click.option("--pin", multiple=True, metavar="SERVER=MODEL", help="Hold it in any case; * is every server.")

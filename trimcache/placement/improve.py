@@ -12,7 +12,7 @@ from trimcache.placement._state import State, grid_steps
 from trimcache.placement.bounds import LagrangianBound
 from trimcache.placement.evaluate import Held
 from trimcache.placement.problem import PlacementProblem
-from trimcache.placement.prove import Prover
+from trimcache.placement.prove import STEPS, Prover
 from trimcache.placement.resolve import best_start, to_fixpoint
 from trimcache.placement.search import _CELLS, Budget, RuinAndRecreate
 from trimcache.placement.tree import sharing_tree_of
@@ -25,6 +25,7 @@ Progress = Callable[[float, float], None]
 _ROUNDS = 8  # where no time is given
 _FIRST_STEPS, _FIRST_SHARE = 60, 0.15  # of the bound and of the time, before prices guide the search
 _SLICE_S = 0.05  # between two looks at the bound
+_UNTIMED_NODES = 15_000_000  # of the trees of all groups of servers, priced again and again where no time is given: about a second or two
 
 
 class _Watch:
@@ -82,8 +83,9 @@ def improve(
     def enough() -> int:
         return lagrangian.weight if target_weight is None else min(lagrangian.weight, target_weight)
 
+    steps = _untimed_steps(lagrangian)
     early = None if stop is None or time_limit_s is None else min(stop, time.perf_counter() + _FIRST_SHARE * time_limit_s)
-    lagrangian.run(state.served, stop=early, max_steps=_FIRST_STEPS, gap=gap)
+    lagrangian.run(state.served, stop=early, max_steps=_FIRST_STEPS if stop is not None else steps[0], gap=gap)
     with ThreadPoolExecutor(1) as pool:
         if stop is None:
             tries = Budget.of(state, None).tries // _ROUNDS
@@ -91,7 +93,7 @@ def improve(
                 if closed():
                     break
                 ruin.price, target = lagrangian.price, enough()  # before the bound moves: the same in every run
-                step = pool.submit(prover.step, state.served)
+                step = pool.submit(prover.step, state.served, steps=steps[1])
                 ruin.run(Budget(None, tries), target)
                 step.result()
                 if turn == _ROUNDS // 2 and not closed():
@@ -113,6 +115,12 @@ def improve(
             _take(state, prover)
     watch.see(state.served, lagrangian.weight)
     return state.held(), lagrangian.weight, extra
+
+
+def _untimed_steps(lagrangian: LagrangianBound) -> tuple[int, int]:
+    """Steps of the bound before the search, and in each round beside it, where no time is given: by size alone, as the tries are."""
+    affordable = _UNTIMED_NODES // max(1, lagrangian.tree.n_nodes * len(lagrangian.groups))
+    return int(np.clip(affordable // 3, 2, _FIRST_STEPS)), int(np.clip(affordable // (2 * _ROUNDS), 1, STEPS))
 
 
 def _take(state: State, prover: Prover) -> None:

@@ -14,9 +14,9 @@ from trimcache.placement.columns import best_combination, fitting_sets
 from trimcache.placement.master import is_small, mixed_sets_pay, reprice
 from trimcache.placement.packings import Packings
 
-__all__ = ["Prover"]
+__all__ = ["STEPS", "Prover"]
 
-_STEPS = 20  # of Polyak between two looks at the clock
+STEPS = 20  # of Polyak between two looks at the clock
 _FOUND_SETS = 150  # of a group of servers in a program over those that pricing met
 _FOUND_S = 2.0  # below this such a program is not worth its start-up
 _PROGRAM_S = 0.3  # the shortest time that a program over all sets that matter is started for
@@ -42,7 +42,7 @@ class Prover:
         self.finished = False
         self._gap = gap
 
-    def step(self, best_known: int, *, steps: int = _STEPS, stop: float | None = None) -> bool:
+    def step(self, best_known: int, *, steps: int = STEPS, stop: float | None = None) -> bool:
         """A few steps; whether there was anything left to do."""
         lagrangian, before = self.lagrangian, self.lagrangian.steps
         lagrangian.run(best_known, max_steps=steps, stop=stop, gap=self._gap, refine=True)
