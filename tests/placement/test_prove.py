@@ -10,7 +10,7 @@ from placement.cases import storage_bytes, tiny_problem
 
 from trimcache.graph import ModelBlockGraph
 from trimcache.network import EdgeNetwork
-from trimcache.placement import PlacementProblem, compile_kernels, place
+from trimcache.placement import PlacementProblem, compile_kernels, place, prove
 from trimcache.placement.bounds import LagrangianBound
 from trimcache.placement.interchangeable import Group, alike
 from trimcache.placement.master import reprice
@@ -136,6 +136,21 @@ def test_proving_ends_when_an_integer_program_has_decided():
     assert found.gap < 3e-6
     assert found.seconds < 29
     assert place(problem, "mip", time_limit_s=1.0).hit_ratio <= found.hit_ratio + 2e-6
+
+
+def test_programs_beside_a_clock_find_the_optimum_and_cut_nothing_off(monkeypatch):
+    """Cases too large to be tried out first: prices, then programs in a thread, as ``auto`` runs them under a time limit."""
+    monkeypatch.setattr(prove, "_SETTLED_S", 0.0)
+    ended = []
+    solve = Packings.solve
+    monkeypatch.setattr(Packings, "solve", lambda self, *given, **named: (solve(self, *given, **named), ended.append(self.solved))[0])
+    for seed in range(60):
+        problem = tiny_problem(9000 + seed, laminar=bool(seed % 2), pins=bool(seed // 2 % 2), n_models=9 + seed % 4, n_servers=2 + seed % 3)
+        best = place(problem, "exhaustive").hit_ratio
+        found = place(problem, "search", time_limit_s=0.8, seed=seed)
+        assert found.hit_ratio <= best <= found.upper_bound
+        assert found.hit_ratio >= best - 2e-6  # the solver's tolerance
+    assert sum(ended) >= 10
 
 
 def test_servers_alike_share_a_group_and_no_others():
