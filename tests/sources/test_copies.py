@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trimcache.errors import NoWeightsError, SourceUnreadableError
 from trimcache.sources.copies import variants_of
-from trimcache.sources.weights import missing_shards, weight_format, without_shard
+from trimcache.sources.weights import missing_shards, n_shards, weight_format, without_shard
 
 READABLE = (".bin", ".ckpt", ".gguf", ".jit", ".npz", ".onnx", ".pt", ".pth", ".pth.tar", ".safetensors")
 
@@ -204,6 +204,8 @@ _NAMES = st.builds(
 
 
 @given(paths=st.lists(_NAMES, unique=True, max_size=12), pipeline=st.booleans(), collection=st.booleans())
+@example(paths=["model.safetensors", "model.gguf", "vae/model.safetensors"], pipeline=False, collection=True)
+@example(paths=["model.safetensors", "model-00001-of-00002.safetensors"], pipeline=False, collection=False)
 def test_every_variant_holds_every_other_file_and_some_weights(paths: list[str], pipeline: bool, collection: bool) -> None:
     others = {path for path in paths if weight_format(path) is None}
     try:
@@ -217,8 +219,8 @@ def test_every_variant_holds_every_other_file_and_some_weights(paths: list[str],
     for variant in many:
         assert others < set(variant.paths) <= set(paths)
         assert list(variant.paths) == sorted(set(variant.paths))
-        stems = {without_shard(path) for path in variant.paths}
-        assert {path for path in paths if without_shard(path) in stems} == set(variant.paths), "shards stay together"
+        kept = {(without_shard(path), n_shards(path)) for path in variant.paths}
+        assert {path for path in paths if (without_shard(path), n_shards(path)) in kept} == set(variant.paths), "shards stay together"
 
 
 def test_torch_files_of_one_stem_are_variants_of_their_own() -> None:

@@ -260,11 +260,14 @@ def _of_collection(files: _Files, readable: tuple[str, ...], name: str, weights:
     if not chosen and failure is not None:
         raise failure
     if rest and weights == "all":
-        copies = _Weights(rest, readable)
-        chosen += [
-            (label, frozenset(path for copy in copies.select(label) for path in copy.paths))
-            for label in sorted({label for label, copy in copies.all_copies() if copy.readable})
-        ]
+        copies, labels = _Weights(rest, readable), {label for label, _ in chosen}
+        family = {label: copy.family for label, copy in copies.all_copies() if copy.readable}
+        for wanted in sorted(family):
+            label = wanted
+            while label in labels:  # model.gguf beside a stem ``model``
+                label = f"{label}-{family[wanted]}"
+            labels.add(label)
+            chosen.append((label, frozenset(path for copy in copies.select(wanted) for path in copy.paths)))
     return chosen
 
 
