@@ -1,6 +1,6 @@
 """How good, how near to proven best, and how fast is placement?
 
-    python benchmarks/placement.py quality|proof|nonlaminar|optimum|general|scale|all [--topologies 20] [--case WORDS]
+    python benchmarks/placement.py quality|proof|nonlaminar|optimum|general|scale|all [--topologies 20] [--first 0] [--case WORDS]
 
 Library: for each topology 300 models of the synthesis preset `paper-special` (bases not among them), of which I are drawn; network
 preset `paper`, unit gain, no fading, Zipf 0.8 ranked anew for each user.
@@ -63,12 +63,12 @@ def drawn(preset: str, n_models: int, seed: int) -> ModelBlockGraph:
     return whole.subset(np.sort(np.random.default_rng([seed, 1]).choice(whole.n_models, n_models, replace=False)).tolist())
 
 
-def quality(n: int, proof: bool, words: str) -> None:
+def quality(seeds: range, proof: bool, words: str) -> None:
     """Mean hit ratio and gap over topologies: for the seconds of the quality claims, or of the proof claims."""
     head("case")
     for case, (_, _, _, quick_s, stand_in, slow_s) in CASES.items():
         if words in case:
-            compare(case, [problem_of(case, seed) for seed in range(n)], slow_s if proof else quick_s, stand_in)
+            compare(case, [problem_of(case, seed) for seed in seeds], slow_s if proof else quick_s, stand_in)
 
 
 def nonlaminar(n: int, words: str) -> None:
@@ -281,15 +281,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", choices=["quality", "proof", "nonlaminar", "optimum", "general", "scale", "all"])
     parser.add_argument("--topologies", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first topology, for quality and proof")
     parser.add_argument("--case", default="", help="only cases whose name holds these words")
     options = parser.parse_args()
     print(f"{describe()}\n")
     begin = time.perf_counter()
     compile_kernels()
     print(f"kernels compiled or loaded in {time.perf_counter() - begin:.1f} s\n")
+    seeds = range(options.first, options.first + options.topologies)
     tables = {
-        "quality": lambda: quality(options.topologies, False, options.case),
-        "proof": lambda: quality(options.topologies, True, options.case),
+        "quality": lambda: quality(seeds, False, options.case),
+        "proof": lambda: quality(seeds, True, options.case),
         "nonlaminar": lambda: nonlaminar(min(options.topologies, 5), options.case),
         "optimum": lambda: optimum(options.topologies, options.case),
         "general": lambda: general(min(options.topologies, 5)),

@@ -180,6 +180,8 @@ def test_an_ending_of_two_models_is_refused(tmp_path: Path) -> None:
         (("--requests", "5", "--set", "margn=2"), "did you mean margin?"),
         (("--requests", "5", "-p", "lru", "--set", "margin=2"), "none of the policies"),
         (("--requests", "5", "--set", "margin=0.5"), "margin"),
+        (("--requests", "5", "--set", "max_trunks=2.5"), "trunks: 2.5 is not a whole number"),
+        (("--requests", "5", "--set", "max_trunks=inf"), "trunks"),
         (("--requests", "5", "-o", "r.txt"), "neither .parquet nor .csv"),
         (("--requests", "5", "--save-trace", "/proc/no/t.csv"), "cannot be written"),
     ],

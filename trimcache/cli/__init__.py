@@ -75,9 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_stdout()  # the reader went away (| head)
         return 0
     except OSError as error:
-        # What a command reads and writes by name it has said itself; this is its own output, as a rule on a full disk.
+        # What commands read and write by name they have said themselves; without a name it is their own output, as a rule on a full disk.
         _drop_stdout()
-        error_line(f"{error.filename or 'stdout'}: cannot be written ({error.strerror}); make room or write elsewhere")
+        what = f"{error.filename}: cannot be used" if error.filename else "stdout: cannot be written"
+        error_line(f"{what} ({error.strerror or error}); make room, or choose another place")
         return 2
     return code if isinstance(code, int) else 0
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from trimcache.simulation.traces import Trace
 
 _POLICIES = "lru,gdsf,lfu,replace,lru-unshared,gdsf-unshared,lfu-unshared,replace-unshared"
-_DRAWING = ("zipf", "sites", "swap_every", "swap_share", "burst_every", "burst_requests", "seed")  # options of a drawn trace
 
 
 @click.command
@@ -136,7 +135,7 @@ def _trace(file: Path | None, requests: int | None, drawing: dict[str, Any], mod
 
     if (file is None) == (requests is None):
         raise UsageError("replay", "needs either --trace FILE or --requests N", "see trimcache replay --help")
-    given = {name: drawing[name] for name in _DRAWING if drawing[name] is not None}
+    given = {name: value for name, value in drawing.items() if value is not None}
     if file is not None:
         for name in given:
             raise UsageError(

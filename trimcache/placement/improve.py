@@ -25,7 +25,9 @@ Progress = Callable[[float, float], None]
 _ROUNDS = 8  # where no time is given
 _FIRST_STEPS, _FIRST_SHARE = 60, 0.15  # of the bound and of the time, before prices guide the search
 _SLICE_S = 0.05  # between two looks at the bound
-_UNTIMED_NODES = 15_000_000  # of the trees of all groups of servers, priced again and again where no time is given: about a second or two
+_UNTIMED_TREES = (
+    15_000_000  # nodes of the trees of all groups of servers, priced again and again where no time is given: about a second or two
+)
 
 
 class _Watch:
@@ -119,7 +121,7 @@ def improve(
 
 def _untimed_steps(lagrangian: LagrangianBound) -> tuple[int, int]:
     """Steps of the bound before the search, and in each round beside it, where no time is given: by size alone, as the tries are."""
-    affordable = _UNTIMED_NODES // max(1, lagrangian.tree.n_nodes * len(lagrangian.groups))
+    affordable = _UNTIMED_TREES // max(1, lagrangian.tree.n_nodes * len(lagrangian.groups))
     return int(np.clip(affordable // 3, 2, _FIRST_STEPS)), int(np.clip(affordable // (2 * _ROUNDS), 1, STEPS))
 
 

@@ -21,7 +21,7 @@ from trimcache.placement.online.result import OnlineResult
 if TYPE_CHECKING:
     from trimcache.simulation.traces import Trace
 
-__all__ = ["OnlineCache", "Policy", "Serve", "check_positive"]
+__all__ = ["OnlineCache", "Policy", "Serve", "check_positive", "check_whole"]
 
 Serve = Callable[[NDArray[np.int32], Log], None]
 """Serve model indices in order and fill one entry of the log for each; keeps its state between calls."""
@@ -135,3 +135,9 @@ def check_positive(what: str, value: float, least: float = 0.0, *, strict: bool 
     """UsageError unless ``value`` is finite and above (or, not ``strict``, at) ``least``."""
     if not (np.isfinite(value) and (value > least if strict else value >= least)):
         raise UsageError(what, f"{value} is not a number {'>' if strict else '>='} {least:g}", "see the docstring of the policy")
+
+
+def check_whole(what: str, value: float, least: int) -> None:
+    """UsageError unless ``value`` is an integer and at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise UsageError(what, f"{value} is not a whole number >= {least}", "see the docstring of the policy")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trimcache.placement.online._kernels import Blocks, Log, Resident, serve_replace
 from trimcache.placement.online.blocks import trunks
-from trimcache.placement.online.policy import Policy, Serve, check_positive
+from trimcache.placement.online.policy import Policy, Serve, check_positive, check_whole
 
 __all__ = ["Replace"]
 
@@ -30,7 +30,7 @@ class Replace(Policy):
         period_requests: >= 1, requests at this site from one plan to the next.
         horizon_requests: > 0.
         switch_cost_per_gb: >= 0, hits that one GB written must bring to be worth it.
-        max_trunks: trunks tried; None: 64, fewer above 312 models so that a plan stays a matter of milliseconds.
+        max_trunks: >= 0, trunks tried; None: 64, fewer above 312 models so that a plan stays a matter of milliseconds.
     """
 
     half_life_requests: float = 2500.0
@@ -44,9 +44,11 @@ class Replace(Policy):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("half life", self.half_life_requests)
-        check_positive("period", self.period_requests, 1, strict=False)
+        check_whole("period", self.period_requests, 1)
         check_positive("horizon", self.horizon_requests)
         check_positive("switching cost", self.switch_cost_per_gb, strict=False)
+        if self.max_trunks is not None:
+            check_whole("trunks", self.max_trunks, 0)
 
     def _start(self, blocks: Blocks, resident: Resident) -> Serve:
         n_models = self.graph.n_models

@@ -73,14 +73,13 @@ class OnlineResult:
 
     def after(self, n_requests: int) -> OnlineResult:
         """The same without the first ``n_requests``: the warm-up left out of every total."""
-        return self._only(slice(max(n_requests, 0), None))
+        return self.only(slice(max(n_requests, 0), None))
 
-    def where(self, chosen: NDArray[np.bool_]) -> OnlineResult:
-        """The same for some of the requests, bool[N]: those of one site, say."""
-        return self._only(chosen)
-
-    def _only(self, cut: slice | NDArray[np.bool_]) -> OnlineResult:
-        return OnlineResult(self.policy, self.capacity_bytes, self.hit[cut], self.asked[cut], self.written[cut], self.evicted[cut])
+    def only(self, chosen: slice | NDArray[np.int64]) -> OnlineResult:
+        """The same for some of the requests, by their numbers: those of one site, say."""
+        return OnlineResult(
+            self.policy, self.capacity_bytes, self.hit[chosen], self.asked[chosen], self.written[chosen], self.evicted[chosen]
+        )
 
     def window_hits(self, window_requests: int = 1000) -> NDArray[np.int64]:
         """int64[ceil(N / window)]: hits in each window of so many requests; the last one may be shorter."""
