@@ -50,6 +50,13 @@ class Cost:
             resident[rank[rank >= 0], m] = 1
         return resident, instance.free_bytes.copy()
 
+    def arrays(self) -> tuple[Any, Any, Any, Any]:
+        """``private_bytes``, ``shared_ptr``, ``shared_atoms``, ``shared_bytes``, as kernels take them."""
+        return (
+            read_only(self.private_bytes, np.int64), read_only(self.shared_ptr, np.int64), read_only(self.shared_atoms, np.int32),
+            read_only(self.shared_bytes, np.int64),
+        )  # fmt: skip
+
 
 def charge_missing_atoms(graph: ModelBlockGraph) -> Cost:
     """Sharing: an atom of one model is private to it, the others are paid once a server. Made once a graph."""
@@ -139,10 +146,7 @@ def _greedy(kernel: Any, instance: Instance, cost: Cost, index: PairIndex | None
         pairs.gain if index is None else pairs.gain.copy(),
         free,
         resident,
-        read_only(cost.private_bytes, np.int64),
-        read_only(cost.shared_ptr, np.int64),
-        read_only(cost.shared_atoms, np.int32),
-        read_only(cost.shared_bytes, np.int64),
+        *cost.arrays(),
         *tail,
     )
     problem = instance.problem

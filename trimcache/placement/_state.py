@@ -49,10 +49,7 @@ def _kernel_arguments(instance: Instance, classes: Classes) -> tuple[Any, ...]:
         read_only(classes.server_classes, np.int32), read_only(tree.parent, np.int32), read_only(tree.end, np.int32),
         read_only(tree.model, np.int32), read_only(tree.charges(instance).reshape(-1), np.int64),
     )  # fmt: skip
-    exact = (
-        read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
-        read_only(cost.shared_bytes, np.int64), read_only(resident.reshape(-1), np.uint8),
-    )  # fmt: skip
+    exact = (*cost.arrays(), read_only(resident.reshape(-1), np.uint8))
     made = (demand, read_only(np.zeros(0), np.float64), read_only(instance.free_bytes, np.int64), exact)
     object.__setattr__(classes, "_kernel_arguments", made)
     return made

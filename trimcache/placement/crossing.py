@@ -44,10 +44,7 @@ class CrossingServers:
         self._tree = read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32)
         self._base, self._size = read_only(base.reshape(-1), np.int64), read_only(size.reshape(-1), np.int64)
         self._groups = read_only(np.concatenate(([0], np.cumsum(count))), np.int64), read_only(tree.charging_node[entry], np.int64)
-        self._exact: tuple[Any, ...] = (
-            read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
-            read_only(cost.shared_bytes, np.int64), read_only(cost.start(instance)[0].reshape(-1), np.uint8),
-        )  # fmt: skip
+        self._exact: tuple[Any, ...] = (*cost.arrays(), read_only(cost.start(instance)[0].reshape(-1), np.uint8))
         rows = self._n_servers if self._n_servers * entry.size <= _MOST_SHARES else 1
         self._share = np.tile(np.repeat(size[0] / np.maximum(count, 1), count), rows)  # equal at first
         self._memo = np.zeros(6)

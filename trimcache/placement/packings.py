@@ -43,10 +43,7 @@ class Packings:
         cost = charge_missing_atoms(instance.problem.graph)
         self._tree = read_only(tree.parent, np.int32), read_only(tree.end, np.int32), read_only(tree.model, np.int32)
         self._charge = tree.charges(instance, crossing=False)
-        self._exact = (
-            read_only(cost.private_bytes, np.int64), read_only(cost.shared_ptr, np.int64), read_only(cost.shared_atoms, np.int32),
-            read_only(cost.shared_bytes, np.int64), read_only(cost.start(instance)[0].reshape(-1), np.uint8),
-        )  # fmt: skip
+        self._exact = (*cost.arrays(), read_only(cost.start(instance)[0].reshape(-1), np.uint8))
         self._cells = max(1, min(_CELLS, _MOST_NUMBERS // (tree.n_nodes + 1)))
         self._table = np.empty((tree.n_nodes + 1) * (self._cells + 2))
         self._work = np.empty(6 * tree.n_nodes + 6, dtype=np.int64)
